@@ -1,0 +1,58 @@
+# `make demo` and `make test` each do everything from a fresh clone on; what is done already is not done again.
+#   make demo PYTHON=python3.12             with an interpreter of one's choice
+#   make test PYTEST_ARGS="-k reservation"  only some of the tests
+
+PYTHON ?=
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+VENV      := .venv
+BIN       := $(VENV)/bin
+INSTALLED := $(VENV)/labkit-installed
+TESTABLE  := $(VENV)/labkit-testable
+VENDOR    := labkit/web/static/vendor/fetched-from
+# What an installation is made from. A vendor folder that has gone is fetched again, by installing again.
+SOURCES   := pyproject.toml hatch_build.py package-lock.json $(if $(wildcard $(VENDOR)),,FORCE)
+PIP       := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+export PYTHON
+
+.PHONY: help demo test lint reference clean FORCE
+.DELETE_ON_ERROR:
+
+help:  ## say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
+
+demo: $(INSTALLED)  ## run the demo lab and print a student's link (Ctrl-C ends it)
+	@$(BIN)/labkit demo $(DEMO_ARGS)
+
+test: $(TESTABLE)  ## check the code and run all tests, in a real browser too
+	@tools/get-chromium
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(TESTABLE)  ## check style, types and floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+reference: $(INSTALLED)  ## write docs/reference from the code
+	@$(BIN)/python docs/generate.py
+
+clean:  ## remove everything that make has made
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache $(dir $(VENDOR))
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@tools/make-venv $(VENV)
+
+$(INSTALLED): $(BIN)/python $(SOURCES)
+	@echo "Installing labkit into $(VENV) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(TESTABLE): $(BIN)/python $(SOURCES)
+	@echo "Installing labkit and what its tests need into $(VENV) ..."
+	@$(PIP) --editable '.[test]'
+	@touch $(INSTALLED) $@

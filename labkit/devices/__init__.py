@@ -1,0 +1,1 @@
+"""Devices: declarations, the catalog of a host, reservations of benches, and proxies."""

@@ -1,0 +1,134 @@
+"""Where the keys of a TOML text stand. Used by the declaration reader to place a problem at its line and column.
+
+`tomllib` gives values and no positions; `tree-sitter-toml` gives positions. Values never come from here. The parser is
+imported with the first position that is asked for, so that a program which reads no declarations never pays for it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+KeyPath = tuple[str | int, ...]
+"""The way to a value from the top of the file: keys, and indexes of arrays from 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """A place in a text; both count from 1, columns in characters."""
+
+    line: int
+    column: int
+
+
+class Positions:
+    """The positions of all keys of one TOML text."""
+
+    def __init__(self, text: str):
+        self._text = text
+
+    def of(self, path: KeyPath) -> Position:
+        """Return where the key stands, else the nearest table around it that is written down, else the text's start.
+
+        A table that has a header of its own stands at that header, wherever dotted keys mention it before.
+        """
+        for length in range(len(path), 0, -1):
+            place = self._places.get(path[:length])
+            if place is not None:
+                return place
+        return Position(line=1, column=1)
+
+    @cached_property
+    def _places(self) -> dict[KeyPath, Position]:
+        import tree_sitter_toml
+        from tree_sitter import Language, Parser
+
+        tree = Parser(Language(tree_sitter_toml.language())).parse(self._text.encode())
+        survey = _Survey(self._text)
+        survey.document(tree.root_node)
+        return survey.places
+
+
+class _Survey:
+    """One walk over a syntax tree that notes each key at its first explicit place."""
+
+    def __init__(self, text: str):
+        self.places: dict[KeyPath, Position] = {}
+        self._written: set[KeyPath] = set()
+        self._last_element: dict[KeyPath, int] = {}
+        self._lines = text.encode().split(b"\n")
+
+    def document(self, node: Node) -> None:
+        for part in node.children:
+            if part.type == "pair":
+                self._pair(part, ())
+            elif part.type in ("table", "table_array_element"):
+                self._table(part)
+            elif part.type == "ERROR":
+                self.document(part)
+
+    def _table(self, node: Node) -> None:
+        header = node.named_children[0]
+        path = self._key(header, (), through_arrays=True)
+        if node.type == "table_array_element":
+            index = self._last_element.get(path, -1) + 1
+            self._last_element[path] = index
+            path = (*path, index)
+            self._note(path, header, written=True)
+        for part in node.children:
+            if part.type == "pair":
+                self._pair(part, path)
+
+    def _pair(self, node: Node, table: KeyPath) -> None:
+        self._value(node.children[-1], self._key(node.children[0], table))
+
+    def _value(self, node: Node, path: KeyPath) -> None:
+        if node.type == "inline_table":
+            for part in node.children:
+                if part.type == "pair":
+                    self._pair(part, path)
+        elif node.type == "array":
+            items = (part for part in node.named_children if part.type != "comment")
+            for index, item in enumerate(items):
+                self._note((*path, index), item, written=True)
+                self._value(item, (*path, index))
+
+    def _key(self, node: Node, table: KeyPath, *, through_arrays: bool = False) -> KeyPath:
+        """Note a key that may be dotted, and return its path. The tables that it passes through are only mentioned."""
+        path = table
+        leaves = list(_leaves(node))
+        for leaf in leaves:
+            path = (*path, _name(leaf))
+            self._note(path, leaf, written=leaf is leaves[-1])
+            if through_arrays and leaf is not leaves[-1] and path in self._last_element:
+                path = (*path, self._last_element[path])
+        return path
+
+    def _note(self, path: KeyPath, node: Node, *, written: bool) -> None:
+        if path in self._written or (path in self.places and not written):
+            return
+        row, column = node.start_point
+        before = self._lines[row][:column].decode(errors="replace")
+        self.places[path] = Position(line=row + 1, column=len(before) + 1)
+        if written:
+            self._written.add(path)
+
+
+def _leaves(key: Node) -> Iterator[Node]:
+    """The single names of a key, `a."b c".d` -> a, "b c", d."""
+    if key.type == "dotted_key":
+        for part in key.named_children:
+            yield from _leaves(part)
+    else:
+        yield key
+
+
+def _name(leaf: Node) -> str:
+    text = (leaf.text or b"").decode()
+    return next(iter(tomllib.loads(f"{text} = 0"))) if leaf.type == "quoted_key" else text

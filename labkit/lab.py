@@ -1,0 +1,217 @@
+"""Lab: settings, store, catalog, devices, tasks and the author's hooks, put together once for each app and process.
+
+Made by the extension; used by the spine (`sessions`), web and loop. Making one starts nothing and connects to nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from labkit.clock import Clock
+from labkit.context import BoundSession, Purpose, session_bound
+from labkit.devices.caller import DeviceCaller
+from labkit.devices.catalog import Catalog, load_catalog
+from labkit.devices.plugins import Plugins, load_plugins
+from labkit.devices.proxy import Devices
+from labkit.devices.reservation import BenchReservation
+from labkit.process import LabProcess
+from labkit.settings import Settings
+from labkit.store.calls import Calls
+from labkit.store.connection import Store
+from labkit.store.embedded import EmbeddedStore
+from labkit.store.feeds import FeedStore
+from labkit.store.processes import Processes
+from labkit.store.reservations import Reservations
+from labkit.store.sessions import SessionRecord, Sessions
+from labkit.store.tasks import TaskStore
+from labkit.tasks import Tasks, TaskServices
+from labkit.users import remembered, user_of
+
+
+@dataclass(kw_only=True)
+class Hooks:
+    """The author's functions; each may be registered once."""
+
+    initial_url: Callable[[], str] | None = None
+    on_start: Callable[[dict[str, Any], dict[str, Any]], Any] | None = None
+    on_dispose: Callable[[], Any] | None = None
+    user_loader: Callable[[str], Any] | None = None
+
+
+class Lab:
+    """One lab in one process.
+
+    folder: where `devices/` and `drivers/` lie. instance: where the embedded store and the hosts' locks lie.
+    """
+
+    def __init__(
+        self,
+        app: Flask,
+        settings: Settings,
+        hooks: Hooks,
+        tasks: Tasks,
+        *,
+        folder: Path,
+        instance: Path,
+        clock: Clock | None = None,
+    ):
+        self.app = app
+        self.name = app.import_name if app.import_name != "__main__" else Path(app.root_path).name
+        self.settings = settings
+        self.hooks = hooks
+        self.tasks = tasks
+        self.instance = instance
+        self.clock = clock or Clock()
+        self.devices_folder = Path(settings.devices) if settings.devices else folder / "devices"
+        self.drivers_folder = Path(settings.drivers) if settings.drivers else folder / "drivers"
+        self._keeper = None if settings.redis_url else EmbeddedStore(instance)
+        self._store: Store | None = None
+        self._opening = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Lab {self.name}>"
+
+    @property
+    def title(self) -> str:
+        return self.settings.title or self.name
+
+    # -- the store and what speaks to it
+
+    @property
+    def store(self) -> Store:
+        """The store; the embedded one starts with the first use. Errors: `StoreUnavailableError`, `WrongAppError`."""
+        with self._opening:
+            if self._store is None:
+                url = self._keeper.open() if self._keeper is not None else self.settings.redis_url
+                store = Store(url, self.settings.redis_base, keeper=self._keeper)
+                Processes(store).claim_app(self.name)
+                self._store = store
+            return self._store
+
+    @cached_property
+    def processes(self) -> Processes:
+        return Processes(self.store)
+
+    @cached_property
+    def process(self) -> LabProcess:
+        return LabProcess(self.processes, self.settings.machine_name, clock=self.clock)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        return Sessions(self.store)
+
+    @cached_property
+    def reservations(self) -> Reservations:
+        return Reservations(self.store)
+
+    @cached_property
+    def calls(self) -> Calls:
+        return Calls(self.store)
+
+    @cached_property
+    def feeds(self) -> FeedStore:
+        return FeedStore(self.store)
+
+    @cached_property
+    def task_services(self) -> TaskServices:
+        return TaskServices(
+            store=TaskStore(self.store), process=self.process, settings=self.settings, entered=self.entered
+        )
+
+    # -- devices
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The declarations of this machine with their drivers. Errors: `DeclarationError` with every problem."""
+        return load_catalog(self.devices_folder, self.drivers_folder, simulate=self.settings.simulate)
+
+    @property
+    def plugins(self) -> Plugins:
+        """The drivers and panels that are installed here or lie beside the app; broken declarations don't matter."""
+        if "catalog" in self.__dict__:
+            return self.catalog.plugins
+        return self._plugins
+
+    @cached_property
+    def _plugins(self) -> Plugins:
+        return load_plugins(self.drivers_folder)
+
+    @property
+    def declares_devices(self) -> bool:
+        """Are there declarations, whether a host has published them yet or not?"""
+        return any(self.devices_folder.glob("*.toml"))
+
+    @cached_property
+    def caller(self) -> DeviceCaller:
+        return DeviceCaller(self.calls, self.reservations, self.process, self.settings, clock=self.clock)
+
+    @cached_property
+    def bench_reservation(self) -> BenchReservation:
+        return BenchReservation(self.reservations, self.caller, self.settings)
+
+    @cached_property
+    def devices(self) -> Devices:
+        return Devices(self.caller, self.bench_reservation)
+
+    # -- contexts and users
+
+    @contextlib.contextmanager
+    def entered(self, bound: BoundSession | None) -> Iterator[None]:
+        """The app's context with a session bound, as hooks and tasks run in; stores no data."""
+        with self.app.app_context(), session_bound(bound):
+            yield
+
+    def load_user(self, username_unique: str) -> Any:
+        """What the lab's `user_loader` gives, or None."""
+        return self.hooks.user_loader(username_unique) if self.hooks.user_loader is not None else None
+
+    def save_user_data(self) -> None:
+        """Store the data of the user of this context where it was modified."""
+        user = remembered()
+        if user is not None and not user.is_anonymous:
+            user.save()  # type: ignore[union-attr]
+
+    def user(self, session_id: str) -> Any:
+        """The user of a session, whoever asks."""
+        return user_of(self, self.sessions.touch(session_id, poll=False))
+
+    def call_from_panel(
+        self, record: SessionRecord, device: str, command: str, args: list[Any], kwargs: dict[str, Any]
+    ) -> Any:
+        """Use a command for a session's own browser: only one that is marked for the panel, of the session's devices."""
+        bound = BoundSession(session_id=record.session_id, purpose=Purpose.REQUEST, fences=record.fences)
+        return self.devices.proxy(bound, device).call(command, *args, panel=True, **kwargs)
+
+    def leave(self, session_id: str) -> None:
+        """The user of a session logs out: out at once; who ends sessions is woken. Twice is fine."""
+        self.sessions.exit(session_id)
+
+    def close(self) -> None:
+        """Leave the store. Twice is fine; the next use opens it again."""
+        with self._opening:
+            store, self._store = self._store, None
+        for name in (
+            "process",
+            "processes",
+            "sessions",
+            "reservations",
+            "calls",
+            "feeds",
+            "task_services",
+            "caller",
+            "bench_reservation",
+            "devices",
+        ):
+            if name == "process" and "process" in self.__dict__:
+                self.process.stop()
+            self.__dict__.pop(name, None)
+        if store is not None:
+            store.close()

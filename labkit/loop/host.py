@@ -1,0 +1,334 @@
+"""Host: the part of a process that has devices open. Used by the loop, and in web processes without one.
+
+It claims the benches declared for this machine: first the bench's file lock (one holder a machine; a dead process
+loses it, a stopped one keeps it), then the store's claim. It makes each device safe before it says that it is ok.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from labkit.clock import Clock
+from labkit.devices.catalog import Catalog
+from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration
+from labkit.errors import NotStorableError, StoreUnavailableError
+from labkit.loop.device_link import open_device
+from labkit.loop.device_runner import DeviceRunner
+from labkit.loop.feeds import FeedOutlet
+from labkit.plugin import feeds_of
+from labkit.process import LabProcess
+from labkit.settings import Settings
+from labkit.store.calls import Call, Calls, Reply
+from labkit.store.feeds import FeedStore
+from labkit.store.processes import BeatNews
+from labkit.store.reservations import Reservations
+from labkit.threads import LabThread, stop_all
+
+log = logging.getLogger("labkit.loop")
+
+CALL_WAIT = 25.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostStore:
+    """The parts of the store that a host uses."""
+
+    reservations: Reservations
+    calls: Calls
+    feeds: FeedStore
+
+
+@dataclass(kw_only=True, eq=False)
+class HostedBench:
+    """A bench that this process has: its lock file, its claim, its runners by the device's full name."""
+
+    declaration: BenchDeclaration
+    lock: IO[str]
+    claim: int
+    runners: dict[str, DeviceRunner]
+
+
+class Host:
+    """Hosts the benches of this machine. `start()` and `stop()` may be called twice."""
+
+    def __init__(
+        self,
+        store: HostStore,
+        process: LabProcess,
+        catalog: Catalog,
+        settings: Settings,
+        instance: Path,
+        *,
+        clock: Clock | None = None,
+    ):
+        self._store = store
+        self._process = process
+        self._catalog = catalog
+        self._settings = settings
+        self._instance = instance
+        self._clock = clock or Clock()
+        self._lock = threading.RLock()
+        self._benches: dict[str, HostedBench] = {}
+        self._unsaid: set[DeviceRunner] = set()
+        self._drop_all = ""
+        self._lost: set[str] = set()
+        self._wake = threading.Event()
+        self._threads: list[LabThread] = []
+        self._epoch = 0
+
+    def __repr__(self) -> str:
+        return f"<Host of {', '.join(self._benches) or 'no bench'}>"
+
+    @property
+    def benches(self) -> Mapping[str, HostedBench]:
+        return self._benches
+
+    @property
+    def wants_replacement(self) -> bool:
+        """Is a thread stuck in a driver, and no bench in use, so that the process may replace itself?"""
+        runners = [runner for bench in self._benches.values() for runner in bench.runners.values()]
+        return any(runner.stuck for runner in runners) and all(runner.stuck or runner.free for runner in runners)
+
+    def start(self) -> None:
+        """Begin to host; devices are opened in the background."""
+        if self._threads:
+            return
+        self._process.on_news(self._hear)
+        self._process.on_gone(self._gone)
+        self._process.on_silence(self._silent)
+        self._threads = [
+            LabThread("host", self._work, wake=self._wake.set),
+            LabThread("calls", self._dispatch, wake=self._wake_dispatch),
+        ]
+        for thread in self._threads:
+            thread.start()
+        self._process.add_role("host")
+        self._process.listen()
+
+    def stop(self, seconds: float = 15.0) -> None:
+        """Make every device safe, close it, and give the benches up; blocks, at most `seconds`."""
+        threads, self._threads = self._threads, []
+        self._process.forget(self._hear, self._gone, self._silent)
+        self._process.drop_role("host")
+        stop_all(threads, 5.0)
+        self._drop(list(self._benches), "its host stops", seconds)
+
+    # -- news, on the beat's thread: quick
+
+    def _hear(self, news: BeatNews) -> None:
+        with self._lock:
+            benches = list(self._benches.items())
+        for name, bench in benches:
+            if not news.benches.get(name, True):
+                self._lost.add(name)
+                continue
+            for device, runner in bench.runners.items():
+                hold = news.holds.get(device)
+                if runner.follow(hold.state if hold else "none", hold.fence if hold else 0):
+                    self._unsaid.add(runner)
+                runner.enforce()
+        self._wake.set()
+
+    def _gone(self) -> None:
+        self._drop_all = "its host was taken for dead"
+        self._wake.set()
+
+    def _silent(self, seconds: float) -> None:
+        for bench in list(self._benches.values()):
+            for runner in bench.runners.values():
+                runner.enforce()
+        if seconds >= self._settings.safe_after:
+            self._drop_all = "the store has been away"
+            self._wake.set()
+
+    # -- the thread `host`
+
+    def _work(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            try:
+                self._look_after()
+            except StoreUnavailableError as error:
+                log.warning("host waits for the store error=%s", error)
+            except Exception:
+                log.exception("host failed")
+            self._wake.wait(3600)
+            self._wake.clear()
+
+    def _look_after(self) -> None:
+        if self._drop_all:
+            why, self._drop_all = self._drop_all, ""
+            self._drop(list(self._benches), why, 15.0)
+        if self._lost:
+            lost, self._lost = self._lost, set()
+            self._drop(sorted(lost & set(self._benches)), "its bench was claimed by another host", 15.0)
+        if self._process.silent_for >= self._settings.safe_after:
+            return
+        for runner in list(self._unsaid):
+            self.report(runner)
+        for declaration in self._catalog.for_machine(self._settings.machine_name):
+            if declaration.name not in self._benches:
+                self._host(declaration)
+
+    def _host(self, declaration: BenchDeclaration) -> None:
+        lock = self._take_lock(declaration.name)
+        if lock is None:
+            return
+        try:
+            claim = self._store.reservations.claim_bench(
+                declaration.name,
+                self._process.id,
+                self._settings.machine_name,
+                devices=[device.name for device in declaration.devices],
+                features=sorted(declaration.features),
+                info=self._catalog.published(declaration.name),
+                silence=3 * self._settings.safe_after,
+            )
+        except StoreUnavailableError:
+            lock.close()
+            raise
+        if isinstance(claim, str):
+            log.info("bench is hosted elsewhere bench=%s machine=%s", declaration.name, claim)
+            lock.close()
+            return
+        log.info("bench claimed bench=%s fence=%d", declaration.name, claim.fence)
+        bench = HostedBench(declaration=declaration, lock=lock, claim=claim.fence, runners={})
+        for device in declaration.devices:
+            hold = claim.holds.get(device.full_name, ("none", 0))
+            bench.runners[device.full_name] = self._runner(device, hold)
+        with self._lock:
+            self._benches[declaration.name] = bench
+        self._process.hosts(declaration.name, claim.fence)
+        for runner in bench.runners.values():
+            runner.thread.start()
+        self._wake_dispatch()
+
+    def _take_lock(self, bench: str) -> IO[str] | None:
+        folder = self._instance / "hosts"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = open(folder / f"{bench}.lock", "a+")  # noqa: SIM115 - held for as long as the bench is hosted
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            return None
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        return lock
+
+    def _runner(self, device: DeviceDeclaration, hold: tuple[str, int]) -> DeviceRunner:
+        folder = self._instance / "devices" / device.bench / device.name
+
+        def opener(on_lost):  # type: ignore[no-untyped-def]
+            outlet = FeedOutlet(self._store.feeds, device.full_name, feeds_of(device.driver), self._next_epoch())
+            return open_device(device, folder, outlet, on_lost)
+
+        return DeviceRunner(
+            opener, device.full_name, self, hold=hold, safe_seconds=self._settings.release_timeout, clock=self._clock
+        )
+
+    def _next_epoch(self) -> int:
+        with self._lock:
+            self._epoch = max(self._epoch + 1, int(self._process.store_now() * 1_000_000))
+            return self._epoch
+
+    def _drop(self, names: list[str], why: str, seconds: float) -> None:
+        """Make safe and close, then give the lock back: in this order, so that nobody opens what is still open here."""
+        with self._lock:
+            benches = [self._benches[name] for name in names if name in self._benches]
+        runners = [runner for bench in benches for runner in bench.runners.values()]
+        for runner in runners:
+            runner.begin_stop(why)
+        left = {thread.name for thread in stop_all([runner.thread for runner in runners], seconds)}
+        for bench in benches:
+            with self._lock:
+                self._benches.pop(bench.declaration.name, None)
+            self._process.hosts_no_more(bench.declaration.name)
+            if any(runner.thread.name in left for runner in bench.runners.values()):
+                log.error("bench kept: a device of it hangs bench=%s", bench.declaration.name)
+                continue
+            try:
+                self._store.reservations.leave_bench(bench.declaration.name, bench.claim)
+            except StoreUnavailableError:
+                log.info("bench left while the store was away bench=%s", bench.declaration.name)
+            log.info("bench given up bench=%s reason=%s", bench.declaration.name, why)
+            bench.lock.close()
+        self._wake_dispatch()
+
+    # -- calls, on the thread `calls`
+
+    def _dispatch(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            with self._lock:
+                claims = {name: bench.claim for name, bench in self._benches.items()}
+            try:
+                call = self._store.calls.take(claims, self._wake_key, CALL_WAIT)
+            except StoreUnavailableError:
+                stopping.wait(0.5)
+                continue
+            if call is not None:
+                self._hand_over(call)
+
+    def _hand_over(self, call: Call) -> None:
+        bench = self._benches.get(call.bench)
+        runner = bench.runners.get(call.device) if bench else None
+        if runner is None:
+            self.reply(
+                call, Reply(error="DeviceOfflineError", message=f"Device '{call.device}' is not hosted here any more.")
+            )
+        else:
+            self._process.saw_fence(call.fence)
+            runner.submit(call)
+
+    @property
+    def _wake_key(self) -> str:
+        return f"host:{os.getpid()}:{id(self)}"
+
+    def _wake_dispatch(self) -> None:
+        try:
+            self._store.calls.wake_host(self._wake_key)
+        except StoreUnavailableError:
+            log.debug("dispatch wakes up by itself when the store is back")
+
+    # -- what the runners use
+
+    def now(self) -> float:
+        return self._process.store_now()
+
+    def silent_for(self) -> float:
+        return self._process.silent_for
+
+    def reply(self, call: Call, reply: Reply) -> None:
+        """Answer a call. Never raises: a caller without an answer reports it as lost by itself."""
+        try:
+            self._store.calls.reply(call, reply)
+        except NotStorableError as error:
+            what = f"{call.command} of device '{call.device}' was done, but its result can't be stored: {error}"
+            self.reply(call, Reply(error="DriverError", kind="NotStorableError", message=what))
+        except StoreUnavailableError:
+            log.warning("reply lost with the store device=%s command=%s", call.device, call.command)
+
+    def report(self, runner: DeviceRunner) -> None:
+        """Tell the store a device's condition; where that fails it is told with the next beat."""
+        bench = self._benches.get(runner.name.partition("/")[0])
+        self._unsaid.add(runner)
+        if bench is None:
+            self._unsaid.discard(runner)
+            return
+        try:
+            stands = self._store.reservations.report(
+                bench.declaration.name, bench.claim, runner.name, runner.condition, runner.reason, runner.dealt_with
+            )
+            self._unsaid.discard(runner)
+            if not stands:
+                self._lost.add(bench.declaration.name)
+                self._wake.set()
+        except StoreUnavailableError:
+            log.info("condition not told yet device=%s condition=%s", runner.name, runner.condition)

@@ -1,0 +1,97 @@
+"""Reaper: ends what is overdue and buries who is gone. Used by the loop and by web processes with threads of their own.
+
+It has no clock of its own: each beat's answer carries what is due. Each ending runs on its own thread, so a slow one
+delays no other.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from labkit.errors import StoreUnavailableError
+from labkit.lab import Lab
+from labkit.lifecycle import hashed
+from labkit.sessions import end_overdue_session
+from labkit.store.processes import BeatNews
+from labkit.store.sessions import EndReason
+from labkit.threads import LabThread, stop_all
+
+log = logging.getLogger("labkit.loop")
+
+MOST_ENDINGS = 64
+
+
+class Reaper:
+    """Looks after what each beat says is due. `start()` and `stop()` may be called twice."""
+
+    def __init__(self, lab: Lab):
+        self._lab = lab
+        self._lock = threading.Lock()
+        self._endings: dict[str, LabThread] = {}
+        self._running = False
+
+    def start(self) -> None:
+        """Begin; endings that were left behind are found by the next beat."""
+        if not self._running:
+            self._running = True
+            self._lab.process.on_news(self._hear)
+            self._lab.process.add_role("endings")
+            self._lab.process.listen()
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """Take no new ending on, and wait for those under way; what is left is another process's to go on with."""
+        self._running = False
+        self._lab.process.forget(self._hear)
+        self._lab.process.drop_role("endings")
+        with self._lock:
+            endings = list(self._endings.values())
+        stop_all(endings, seconds)
+
+    @property
+    def endings(self) -> int:
+        """How many endings are under way here."""
+        return len(self._endings)
+
+    def _hear(self, news: BeatNews) -> None:
+        """On the beat's thread: quick, only hands work on."""
+        if news.went_back:
+            self._begin("store-went-back", lambda: self._end_lost({hold.session for hold in news.holds.values()}))
+        for process in news.gone:
+            self._begin(f"bury:{process}", partial(self._bury, process))
+        for session_id in news.due:
+            self._begin(session_id, partial(self._end, session_id))
+
+    def _begin(self, name: str, work: Callable[[], None]) -> None:
+        with self._lock:
+            if name in self._endings or len(self._endings) >= MOST_ENDINGS:
+                return
+            self._endings[name] = LabThread(f"reaper:{hashed(name)}", lambda _: self._work(name, work))
+            self._endings[name].start()
+
+    def _work(self, name: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except StoreUnavailableError as error:
+            log.warning("reaper waits for the store error=%s", error)
+        except Exception:
+            log.exception("reaper failed; it is tried again what=%s", hashed(name))
+        finally:
+            with self._lock:
+                self._endings.pop(name, None)
+
+    def _end(self, session_id: str) -> None:
+        end_overdue_session(self._lab, session_id)
+
+    def _bury(self, process: str) -> None:
+        lost = self._lab.task_services.store.bury(process)
+        if lost is not None:
+            log.warning("process was buried process=%s tasks_lost=%d", process, len(lost))
+
+    def _end_lost(self, sessions: set[str]) -> None:
+        """The store has gone back: what it still shows there may have ended already."""
+        for session_id in sessions:
+            log.warning("session ended, for the store went back session=%s", hashed(session_id))
+            self._lab.sessions.end(session_id, EndReason.LOST)

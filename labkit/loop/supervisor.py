@@ -1,0 +1,113 @@
+"""Puts host, task runners and reaper together in one process, and is `labkit loop`. Used by extension, commands."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from labkit.lab import Lab
+from labkit.loop.host import Host, HostStore
+from labkit.loop.reaper import Reaper
+from labkit.loop.task_runner import TaskRunners
+
+log = logging.getLogger("labkit.loop")
+
+STOP_SECONDS = 20.0
+
+
+class Workers:
+    """The background work of one lab in this process. `start()` and `stop()` may be called twice.
+
+    task_threads: how many task runners, 0 for none.
+    """
+
+    def __init__(self, lab: Lab, *, task_threads: int, reaper: bool = True, host: bool = True):
+        self._lab = lab
+        self._task_threads = task_threads
+        self._with_reaper = reaper
+        self._with_host = host
+        self._lock = threading.Lock()
+        self._pid = 0
+        self.host: Host | None = None
+        self._reaper: Reaper | None = None
+        self._runners: TaskRunners | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._pid == os.getpid()
+
+    def start(self) -> None:
+        """Start what is not running; in a forked child all anew. Errors: `StoreUnavailableError`, DeclarationError."""
+        with self._lock:
+            if self.running:
+                return
+            lab = self._lab
+            catalog = lab.catalog if self._with_host else None
+            lab.process.start()
+            if self._task_threads:
+                self._runners = TaskRunners(lab.tasks, self._task_threads)
+                self._runners.start()
+            if self._with_reaper:
+                self._reaper = Reaper(lab)
+                self._reaper.start()
+            if catalog is not None:
+                store = HostStore(reservations=lab.reservations, calls=lab.calls, feeds=lab.feeds)
+                self.host = Host(store, lab.process, catalog, lab.settings, lab.instance, clock=lab.clock)
+                self.host.start()
+            self._pid = os.getpid()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """End in order: no new work, tasks asked to stop, devices made safe and closed, good-bye to the store.
+
+        Blocks at most about `seconds`.
+        """
+        with self._lock:
+            if not self.running:
+                return
+            self._pid = 0
+            if self._runners is not None:
+                self._runners.ask_to_stop()
+            if self._reaper is not None:
+                self._reaper.stop(seconds / 4)
+            if self._runners is not None:
+                self._runners.stop(seconds / 4)
+            if self.host is not None:
+                self.host.stop(seconds / 2)
+            self._lab.process.stop()
+
+
+def run_loop(lab: Lab, *, threads: int | None = None) -> None:
+    """Be `labkit loop`: own the hardware, run tasks, end what is overdue, until SIGTERM or SIGINT.
+
+    A loop with a thread stuck in a driver replaces itself (exec) as soon as its benches are idle.
+    """
+    ended = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    workers = Workers(lab, task_threads=lab.settings.task_threads if threads is None else threads)
+    workers.start()
+    log.info("loop started process=%s benches=%s", lab.process.id, ",".join(lab.catalog.benches) or "-")
+    replace = threading.Event()
+
+    def look(_news: object) -> None:
+        if workers.host is not None and workers.host.wants_replacement:
+            replace.set()
+            ended.set()
+
+    lab.process.on_news(look)
+    while not ended.wait(3600):
+        pass
+    log.info("loop stops process=%s", lab.process.id)
+    workers.stop()
+    lab.close()
+    if replace.is_set():
+        log.warning("loop replaces itself: a thread is stuck in a driver")
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,0 +1,41 @@
+"""Options of a driver: a pydantic model per driver. For plugin authors.
+
+Unknown keys are refused and all errors are reported at once, because the model forbids extras and the declaration
+reader collects every error of a file. Each field's `description` is its one-line help, with its unit.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class DriverOptions(BaseModel):
+    """Base of every driver's options: the keys that every device has. A driver adds its own, and types `safe`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = Field(default="", description="Name shown on the page; the device's name where empty.")
+    simulate: bool = Field(default=False, description="Use the driver's simulated twin instead of the hardware.")
+    safe: Any = Field(default=None, description="What the driver sets when it makes the device safe.")
+
+
+class UsbMatch(BaseModel):
+    """A USB device by what is burned into it, so that it is found again after a replug or reboot."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    usb_serial: str | None = Field(default=None, description="USB serial number.")
+    usb_id: str | None = Field(default=None, description='Vendor and product id in hex, "2341:0043".')
+    usb_interface: int | None = Field(
+        default=None, ge=0, le=255, description="Interface number, for adapters with several ports."
+    )
+
+    @field_validator("usb_id")
+    @classmethod
+    def _hex_pair(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}", value):
+            raise ValueError('must be vendor:product in hex, for example "2341:0043"')
+        return value.lower() if value is not None else None

@@ -1,0 +1,159 @@
+"""The connection to the store: runs scripts, waits in blocking reads. Used by `store/`, made by the lab.
+
+Connections never retry by themselves: redis-py would send a script again whose reply was lost, and it would run
+twice. Blocking reads have connections of their own, with a socket timeout of the wait plus a margin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+from redis.retry import Retry
+
+from labkit.errors import StoreUnavailableError
+from labkit.store.keys import Keys
+from labkit.store.scripts import script_hash, script_source
+
+ANSWER_SECONDS = 5.0
+MAX_WAIT = 30.0
+_MARGIN = 5.0
+
+Argument = str | bytes | int | float
+Entry = tuple[str, dict[str, bytes]]
+"""One entry of a stream: id and fields."""
+
+
+class Keeper(Protocol):
+    """What can bring a store that does not answer back: the embedded one."""
+
+    @property
+    def url(self) -> str: ...
+    def ensure(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Store:
+    """The store of one lab. Safe for many threads, and after a fork (each process makes connections of its own).
+
+    now: the time that scripts see, for tests; None: the store's own.
+    Errors of every method: `StoreUnavailableError`.
+    """
+
+    def __init__(self, url: str, prefix: str, *, keeper: Keeper | None = None, now: float | None = None):
+        self.url = url
+        self.keys = Keys(prefix)
+        self.now = now
+        self._keeper = keeper
+        self._pid = os.getpid()
+        self._quick = self._connect(ANSWER_SECONDS)
+        self._waiting = self._connect(MAX_WAIT + _MARGIN)
+
+    def __repr__(self) -> str:
+        return f"<Store prefix={self.keys.prefix}>"
+
+    def _connect(self, timeout: float) -> redis.Redis:
+        return redis.Redis.from_url(
+            self.url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout,
+            socket_connect_timeout=ANSWER_SECONDS,
+            max_connections=1_000_000,
+            protocol=2,
+        )
+
+    def run(self, script: str, *arguments: Argument) -> Any:
+        """Run a script once. Its reply comes back with bytes as text where they are UTF-8 (see `text`)."""
+        packed = ["" if self.now is None else repr(self.now), *arguments]
+        with self._answering():
+            try:
+                return self._quick.evalsha(script_hash(script), len(self.keys.all), *self.keys.all, *packed)
+            except NoScriptError:
+                return self._quick.eval(script_source(script), len(self.keys.all), *self.keys.all, *packed)
+
+    def command(self, *arguments: Argument) -> Any:
+        """Run one plain command (reads, and deletions that may be repeated)."""
+        with self._answering():
+            return self._quick.execute_command(*arguments)  # type: ignore[no-untyped-call]
+
+    def pop(self, keys: Sequence[str], seconds: float) -> tuple[str, bytes] | None:
+        """Wait at most `seconds` (and MAX_WAIT) for the first element of one of the lists; None: nothing came."""
+        with self._answering():
+            found: Any = self._waiting.blpop(list(keys), timeout=_wait(seconds))
+        return None if found is None else (text(found[0]), found[1])
+
+    def read_streams(
+        self, positions: Mapping[str, str], seconds: float, count: int = 100
+    ) -> list[tuple[str, list[Entry]]]:
+        """Wait at most `seconds` for entries after these ids: [(key, [(id, fields)])], empty where nothing came."""
+        with self._answering():
+            streams: Any = dict(positions)
+            found: Any = self._waiting.xread(streams, count=count, block=int(_wait(seconds) * 1000))
+        return [(text(key), [_entry(row) for row in rows]) for key, rows in found]
+
+    def stream_after(self, key: str, position: str, count: int = 100) -> list[Entry]:
+        """The entries of a stream after an id, at most `count`, without waiting."""
+        with self._answering():
+            rows: Any = self._quick.xrange(key, min=f"({position}", max="+", count=count)
+        return [_entry(row) for row in rows]
+
+    @contextlib.contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            redis.exceptions.ConnectionError,
+            redis.exceptions.TimeoutError,
+            redis.exceptions.BusyLoadingError,
+        ) as error:
+            self._bring_back()
+            raise StoreUnavailableError(
+                f"The store does not answer ({error}). Nothing is lost; it is tried again."
+            ) from error
+        except redis.exceptions.ResponseError as error:
+            if str(error).startswith(
+                ("LOADING", "READONLY", "OOM", "MISCONF", "NOAUTH", "NOPERM", "CLUSTERDOWN", "MASTERDOWN")
+            ):
+                raise StoreUnavailableError(f"The store refuses to work: {error}") from error
+            raise
+        except RedisError as error:
+            raise StoreUnavailableError(f"The store does not answer as it should ({error}).") from error
+
+    def _bring_back(self) -> None:
+        if self._keeper is not None:
+            with contextlib.suppress(StoreUnavailableError):
+                self._keeper.ensure()
+                if self._keeper.url != self.url:  # its place has gone, and it has another one
+                    self.url = self._keeper.url
+                    self._quick, self._waiting = self._connect(ANSWER_SECONDS), self._connect(MAX_WAIT + _MARGIN)
+
+    def close(self) -> None:
+        """Close this process's connections and give up the embedded store. Twice is fine."""
+        self._quick.close()
+        self._waiting.close()
+        if self._keeper is not None:
+            self._keeper.close()
+
+
+def _wait(seconds: float) -> float:
+    return max(0.01, min(seconds, MAX_WAIT))
+
+
+def _entry(row: Any) -> Entry:
+    identifier, fields = row
+    return text(identifier), {text(name): value for name, value in fields.items()}
+
+
+def text(value: Any) -> str:
+    """Bytes of the store as text."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def record(flat: Sequence[Any]) -> dict[str, str]:
+    """A flat list of field, value, field, value as a dict of text."""
+    return {text(flat[index]): text(flat[index + 1]) for index in range(0, len(flat), 2)}

@@ -1,0 +1,41 @@
+-- One beat of a process, and all the news for it: what is due, who is gone, the holds of the benches that it hosts.
+-- ARGV: time, process, first ('1' or ''), roles, highest fence it knows, 'bench=fence' it hosts ...
+-- Returns: {gone} (it was silent too long: it must take a new name) |
+--          {ok, now, went back ('1' or ''), tasks queued, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, ...}}
+--@include benches
+local process = ARGV[2]
+if ARGV[3] ~= "1" and not alive(process) then
+  return { "gone" }
+end
+local known = tonumber(redis.call("HGET", K.lab, "fence") or "0")
+local back = tonumber(ARGV[5]) > known
+local due = redis.call("ZRANGEBYSCORE", K.deadlines, "-inf", now, "LIMIT", 0, 50)
+local gone = redis.call("ZRANGEBYSCORE", K.processes, "-inf", "(" .. stamp(now - GONE), "LIMIT", 0, 20)
+local benches, holds, mine = {}, {}, {}
+for i = 6, #ARGV do
+  local bench, fence = string.match(ARGV[i], "^(.-)=(.*)$")
+  local host = host_of(bench)
+  local ok = host.process == process and host.fence == fence
+  benches[#benches + 1] = bench
+  benches[#benches + 1] = ok and "ok" or "lost"
+  if ok then
+    mine[#mine + 1] = { bench, table.concat({ process, fence, host.machine, stamp(now) }, " ") }
+    for _, device in ipairs(devices_of(bench)) do
+      local hold = hold_of(device)
+      if hold then
+        for _, fact in ipairs({ device, hold.state, hold.fence, hold.session }) do
+          holds[#holds + 1] = fact
+        end
+      end
+    end
+  end
+end
+redis.call("ZADD", K.processes, now, process)
+redis.call("HSET", K.roles, process, ARGV[4])
+for _, row in ipairs(mine) do
+  redis.call("HSET", K.bench_host, row[1], row[2])
+end
+if back then
+  redis.call("HSET", K.lab, "fence", ARGV[5])
+end
+return { "ok", stamp(now), back and "1" or "", redis.call("LLEN", K.queue), due, gone, benches, holds }

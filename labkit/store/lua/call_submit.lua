@@ -1,0 +1,27 @@
+-- Hand a call to the host of a device, if the caller's fence is the device's, and the task that calls still runs here.
+-- ARGV: time, bench, device, fence, payload, task ('' none), process of the task
+-- Returns: {submitted, now, fence of the host's claim} | {lost, hold's state, since, until} | {no-host} | {offline | faulty, reason} | {task-lost}
+--@include benches
+local bench, device = ARGV[2], ARGV[3]
+local hold = hold_of(device)
+if not hold or hold.state ~= "reserved" or hold.fence ~= ARGV[4] then
+  hold = hold or { state = "none", since = "", till = "" }
+  return { "lost", hold.state, hold.since, hold.till }
+end
+local s = record(of("session", hold.session))
+if not s.state or (s.state == "active" and over(s)) then
+  return { "lost", "over", hold.since, hold.till }
+end
+if ARGV[6] ~= "" and redis.call("HGET", K.running, ARGV[6]) ~= ARGV[7] then
+  return { "task-lost" }
+end
+local host = host_of(bench)
+if not alive(host.process) then
+  return { "no-host" }
+end
+local condition, _, reason = condition_of(device)
+if condition ~= "ok" then
+  return { condition, reason }
+end
+redis.call("RPUSH", of("calls", bench .. "@" .. host.fence), ARGV[5])
+return { "submitted", stamp(now), host.fence }

@@ -1,0 +1,21 @@
+-- Give devices of a session back: from now on nobody may use them until their host says that they are safe.
+-- ARGV: time, session, bench ('' all), fence that the caller holds
+-- Returns: {releasing, device, ...} | {lost}
+--@include benches
+local id, bench = ARGV[2], ARGV[3]
+local s = record(of("session", id))
+if not s.state then
+  return { "lost" }
+end
+local benches = bench ~= "" and { bench } or benches_of(s)
+for _, name in ipairs(benches) do
+  for _, device in ipairs(devices_of(name)) do
+    local hold = hold_of(device)
+    if hold and hold.session == id and hold.state == "reserved" and hold.fence ~= ARGV[4] then
+      return { "lost" }
+    end
+  end
+end
+local moved = move_holds(benches, id, "releasing", next_fence())
+news("release")
+return { "releasing", unpack(moved) }

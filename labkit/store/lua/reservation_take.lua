@@ -1,0 +1,26 @@
+-- Reserve one more bench for a session that is starting or active (weblab.devices.acquire, or the next bench of a start).
+-- ARGV: time, session, owner ('' unless starting), bench wish ('' any), features, benches to leave out
+-- Returns: {reserved, fence, bench} | {refused, rows} | {lost}
+--@include benches
+local id = ARGV[2]
+local s = record(of("session", id))
+local starting = s.state == "starting" and s.owner == ARGV[3] and now < tonumber(s.start_until)
+local active = s.state == "active" and not over(s)
+if not starting and not active then
+  return { "lost" }
+end
+local bench, rows = pick(ARGV[4], ARGV[5], ARGV[6])
+if not bench then
+  return { "refused", rows }
+end
+local fence = reserve(bench, id, s.max_date)
+local kept = {}
+for _, pair in ipairs(words(s.benches)) do
+  if string.match(pair, "^(.-)=") ~= bench then
+    kept[#kept + 1] = pair
+  end
+end
+kept[#kept + 1] = bench .. "=" .. fence
+redis.call("HSET", of("session", id), "benches", table.concat(kept, " "))
+news("reserved")
+return { "reserved", fence, bench }

@@ -1,0 +1,19 @@
+-- The last step of an ending: the session is expired, and kept for a while.
+-- ARGV: time, session, owner, fence, seconds to keep
+-- Returns: finished | lost
+local id, keep = ARGV[2], math.max(1, math.ceil(tonumber(ARGV[5])))
+local key = of("session", id)
+local s = record(key)
+if s.state ~= "ending" or s.owner ~= ARGV[3] or s.fence ~= ARGV[4] then
+  return "lost"
+end
+redis.call("HSET", key, "state", "expired", "owner", "", "step", "done", "finished", stamp(now))
+event(id, "state", "expired", "reason", s.reason)
+redis.call("ZREM", K.deadlines, id)
+for _, family in ipairs({ "session", "data", "events", "session_tasks" }) do
+  redis.call("EXPIRE", of(family, id), keep)
+end
+for _, task in ipairs(redis.call("LRANGE", of("session_tasks", id), 0, -1)) do
+  redis.call("EXPIRE", of("task", task), keep)
+end
+return "finished"

@@ -1,0 +1,97 @@
+"""Processes of a lab in the store: beats, roles, and the news that a beat brings. Used by `labkit.process`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from labkit.errors import WrongAppError
+from labkit.store.connection import Store, text
+
+GONE_AFTER = 4.0
+"""Seconds without a beat after which a process counts as gone; the prelude of the scripts has the same number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldNews:
+    """One device's hold as a beat tells it to the device's host. state: none, reserved or releasing."""
+
+    state: str
+    fence: int
+    session: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeatNews:
+    """What one beat brings."""
+
+    now: float
+    """The store's time, UTC seconds since 1970."""
+    went_back: bool
+    """The store knew a lower fence than a host: it has lost its last moments."""
+    queued_tasks: int
+    due: Sequence[str]
+    """Sessions that somebody must look at."""
+    gone: Sequence[str]
+    """Processes that are silent too long and not buried yet."""
+    benches: Mapping[str, bool]
+    """Benches that this process hosts -> whether its claim still stands."""
+    holds: Mapping[str, HoldNews]
+    """Devices of those benches that are held; a device that is missing here has no hold."""
+
+
+class Processes:
+    """Beats in the store."""
+
+    def __init__(self, store: Store):
+        self._store = store
+
+    def claim_app(self, app: str) -> None:
+        """Write the app's name under the prefix at the first start. Errors: `WrongAppError` where it is another's."""
+        owner = text(self._store.run("lab_claim", app))
+        if owner != app:
+            raise WrongAppError(
+                f"The key prefix '{self._store.keys.prefix}' belongs to the app '{owner}', this one is '{app}'. "
+                "Give each lab on one store its own WEBLAB_REDIS_BASE."
+            )
+
+    def beat(
+        self, process: str, *, first: bool, roles: str, highest_fence: int, benches: Mapping[str, int]
+    ) -> BeatNews | None:
+        """Beat once. None: this process was silent for too long and counts as gone; it must take a new name."""
+        hosted = [f"{bench}={fence}" for bench, fence in benches.items()]
+        answer = self._store.run("beat", process, "1" if first else "", roles, highest_fence, *hosted)
+        if text(answer[0]) == "gone":
+            return None
+        _, now, back, queued, due, gone, states, holds = answer
+        return BeatNews(
+            now=float(now),
+            went_back=text(back) == "1",
+            queued_tasks=int(queued),
+            due=[text(item) for item in due],
+            gone=[text(item) for item in gone],
+            benches={text(states[i]): text(states[i + 1]) == "ok" for i in range(0, len(states), 2)},
+            holds={
+                text(holds[i]): HoldNews(state=text(holds[i + 1]), fence=int(holds[i + 2]), session=text(holds[i + 3]))
+                for i in range(0, len(holds), 4)
+            },
+        )
+
+    def leave(self, process: str) -> None:
+        """Say that a process ends in order."""
+        self._store.run("process_leave", process)
+
+    def with_role(self, role: str, *, but: str = "") -> str:
+        """A live process that has a role, or ''."""
+        return text(self._store.run("process_role", role, but))
+
+    def wait_for_changes(self, position: str, seconds: float) -> str:
+        """Wait at most `seconds` for a change that concerns hosts or reapers; returns the new position."""
+        for _, entries in self._store.read_streams({self._store.keys["changes"]: position}, seconds):
+            position = entries[-1][0]
+        return position
+
+    def changes_position(self) -> str:
+        """The present end of the stream of changes."""
+        rows = self._store.command("XREVRANGE", self._store.keys["changes"], "+", "-", "COUNT", 1)
+        return text(rows[0][0]) if rows else "0-0"

@@ -1,0 +1,171 @@
+"""Reservations, claims of benches and conditions in the store. Used by devices, sessions and hosts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from labkit.store.connection import Store, record, text
+from labkit.store.processes import GONE_AFTER
+from labkit.store.sessions import Refusal, refusals
+
+
+class Condition(StrEnum):
+    """What a device's host says of it."""
+
+    OK = "ok"
+    OFFLINE = "offline"
+    FAULTY = "faulty"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A bench that this process hosts from now on. holds: device's full name -> (state, fence)."""
+
+    fence: int
+    holds: Mapping[str, tuple[str, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceView:
+    """What anybody can see of a device. Times are UTC seconds since 1970; hold: none, reserved or releasing."""
+
+    name: str
+    hold: str
+    since: float
+    until: float
+    session: str
+    condition: str
+    condition_since: float
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchView:
+    """What anybody can see of a bench. host: the process that has it, '' where none beats."""
+
+    name: str
+    features: Sequence[str]
+    host: str
+    machine: str
+    info: Mapping[str, Any]
+    devices: Sequence[DeviceView]
+
+
+class Reservations:
+    """Reservations and benches in the store. Errors of every method: `StoreUnavailableError`."""
+
+    def __init__(self, store: Store):
+        self._store = store
+
+    def take(
+        self,
+        session_id: str,
+        owner: str,
+        *,
+        bench: str = "",
+        features: Sequence[str] = (),
+        excluded: Sequence[str] = (),
+    ) -> tuple[str, int] | list[Refusal] | None:
+        """Reserve one more bench for a session: (bench, fence), why none is free, or None: the session is over."""
+        answer = self._store.run("reservation_take", session_id, owner, bench, " ".join(features), " ".join(excluded))
+        word = text(answer[0])
+        if word == "reserved":
+            return text(answer[2]), int(answer[1])
+        return refusals(answer[1]) if word == "refused" else None
+
+    def release(self, session_id: str, bench: str, fence: int) -> list[str] | None:
+        """Give back a bench ('': all) held under a fence. Returns the devices; None: it is held under another fence."""
+        answer = self._store.run("reservation_release", session_id, bench, fence)
+        return [text(device) for device in answer[1:]] if text(answer[0]) == "releasing" else None
+
+    def left(self, session_id: str, bench: str = "") -> dict[str, bool]:
+        """Devices that a session has not given back yet -> whether their host beats."""
+        flat = record(self._store.run("reservation_left", session_id, bench))
+        return {device: host == "beating" for device, host in flat.items()}
+
+    def claim_bench(
+        self,
+        bench: str,
+        process: str,
+        machine: str,
+        *,
+        devices: Sequence[str],
+        features: Sequence[str],
+        info: Mapping[str, Any],
+        silence: float,
+    ) -> Claim | str:
+        """Become the host of a bench. Returns the claim, or the name of the other machine that has it."""
+        answer = self._store.run(
+            "bench_claim", bench, process, machine, " ".join(devices), " ".join(features), json.dumps(info), silence
+        )
+        if text(answer[0]) == "held":
+            return text(answer[1])
+        rows = [text(item) for item in answer[2:]]
+        holds = {rows[i]: (rows[i + 1], int(rows[i + 2])) for i in range(0, len(rows), 3)}
+        return Claim(fence=int(answer[1]), holds=holds)
+
+    def leave_bench(self, bench: str, fence: int, *, forget: bool = False) -> None:
+        """Give up a bench in order. forget: it is not declared any more."""
+        self._store.run("bench_leave", bench, fence, "1" if forget else "")
+
+    def report(self, bench: str, claim: int, device: str, condition: Condition, reason: str, dealt_with: int) -> bool:
+        """Say what condition a device is in, and up to which fence (0: none) its release was dealt with.
+
+        Returns False where another host has claimed the bench.
+        """
+        answer = self._store.run("device_report", bench, claim, device, condition.value, reason, dealt_with or "")
+        return text(answer) == "ok"
+
+    def bench_info(self, bench: str) -> dict[str, Any] | None:
+        """What the host published of a bench; None: no host ever did."""
+        found = self._store.command("HGET", self._store.keys["bench_info"], bench)
+        return None if found is None else dict(json.loads(found))
+
+    def benches(self) -> list[BenchView]:
+        """All benches that were ever claimed, by name, with their devices. Reads fixed hashes."""
+        hashes = ("bench_devices", "bench_features", "bench_host", "bench_info", "holds", "conditions")
+        devices, features, hosts, infos, holds, conditions = (self._hash(name) for name in hashes)
+        now = float(text(self._store.command("TIME")[0]))
+        beating = self._store.command("ZRANGEBYSCORE", self._store.keys["processes"], now - GONE_AFTER, "+inf")
+        live = {text(name) for name in beating}
+        views = []
+        for name in sorted(devices):
+            host = hosts.get(name, "").split()
+            full = [f"{name}/{device}" for device in devices[name].split()]
+            views.append(
+                BenchView(
+                    name=name,
+                    features=features.get(name, "").split(),
+                    host=host[0] if host and host[0] in live else "",
+                    machine=host[2] if host else "",
+                    info=json.loads(infos.get(name, "{}")),
+                    devices=[
+                        _device_view(device, holds.get(device, ""), conditions.get(device, "")) for device in full
+                    ],
+                )
+            )
+        return views
+
+    def _hash(self, name: str) -> dict[str, str]:
+        found = self._store.command("HGETALL", self._store.keys[name])
+        pairs = found.items() if isinstance(found, dict) else record(found).items()
+        return {text(key): text(value) for key, value in pairs}
+
+
+def _device_view(name: str, hold: str, condition: str) -> DeviceView:
+    state, _, session, since, until = [*hold.split(), "", "", "", "", ""][:5]
+    word, condition_since, reason = ([*condition.split(" ", 2), "", "", ""])[:3]
+    return DeviceView(
+        name=name,
+        hold=state or "none",
+        session=session,
+        since=float(since or 0),
+        until=float(until or 0),
+        condition=word or "offline",
+        condition_since=float(condition_since or 0),
+        reason=reason,
+    )

@@ -1,0 +1,168 @@
+"""All tasks of one WebLab: its functions by name, the tasks of the session bound here, and running what is pending.
+
+It may be filled before there is a lab: what needs one asks for it then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from labkit.clock import Deadline
+from labkit.context import bound_session
+from labkit.errors import StoreUnavailableError
+from labkit.tasks.execution import TaskWork
+from labkit.tasks.function import TOKEN_LENGTH, UNIQUE, TaskFunction
+from labkit.tasks.services import TaskServices
+from labkit.tasks.task import WebLabTask
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Identifier = str | Callable[..., Any]
+"""A task's name, or its function (as it was written, or as `@weblab.task()` made it)."""
+
+_RENAME_SECONDS = 5.0
+
+
+class Tasks:
+    """The tasks of one WebLab. services: gives the lab's, raises `WebLabNotInitializedError` while there is none."""
+
+    def __init__(self, services: Callable[[], TaskServices]):
+        self._services = services
+        self.functions: dict[str, TaskFunction[..., Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Tasks {' '.join(sorted(self.functions))}>"
+
+    @property
+    def services(self) -> TaskServices:
+        return self._services()
+
+    def task(self, unique: str | None = None) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:
+        """Make a function a task. unique: at most one at a time in each session ('user') or in the lab ('global').
+
+        Errors: `ValueError` for another `unique`, two of one name, a name of 43 characters.
+        """
+        if unique not in UNIQUE:
+            raise ValueError(
+                f"unique is {unique!r}; it must be None, 'user' or 'global', as in @weblab.task(unique='user')."
+            )
+
+        def register(function: Callable[P, R]) -> TaskFunction[P, R]:
+            made = TaskFunction(function, unique, self._services)
+            self._check_name(made.name)
+            self.functions[made.name] = made
+            return made
+
+        return register
+
+    def _check_name(self, name: str) -> None:
+        if name in self.functions:
+            raise ValueError(f"There are two tasks of the same name, '{name}'. Give one of the functions another name.")
+        if len(name) == TOKEN_LENGTH:
+            raise ValueError(
+                f"The name of the task '{name}' has the same number of characters as a task's id ({TOKEN_LENGTH}). "
+                "Give the function a name that is longer or shorter."
+            )
+
+    @property
+    def tasks(self) -> list[WebLabTask]:
+        """All tasks of the session bound here, ended or not, in the order of submission; none without a session."""
+        bound = bound_session()
+        if bound is None:
+            return []
+        store = self.services.store
+        return [WebLabTask(store, record) for record in store.of_session(bound.session_id)]
+
+    @property
+    def running_tasks(self) -> list[WebLabTask]:
+        """Those that have not ended: running, and also submitted ones."""
+        return [task for task in self.tasks if not task.finished]
+
+    def get_tasks(self, func_or_name: Identifier) -> list[WebLabTask]:
+        """All tasks of the session with this function, ended or not."""
+        name = _name(func_or_name)
+        return [task for task in self.tasks if task.name == name]
+
+    def get_running_tasks(self, func_or_name: Identifier) -> list[WebLabTask]:
+        """Those with this function that have not ended."""
+        return [task for task in self.get_tasks(func_or_name) if not task.finished]
+
+    def get_running_task(self, func_or_name: Identifier) -> WebLabTask | None:
+        """The newest with this function that has not ended, or None."""
+        return _newest(self.get_running_tasks(func_or_name))
+
+    def get_task(self, identifier: Identifier) -> WebLabTask | None:
+        """A task of the session by its id, or the newest with this name or function. None: this session has none."""
+        if not isinstance(identifier, str) or len(identifier) != TOKEN_LENGTH:
+            return _newest(self.get_tasks(identifier))
+        bound = bound_session()
+        store = self.services.store
+        record = store.read(identifier) if bound is not None else None
+        return WebLabTask(store, record) if record and bound and record.session_id == bound.session_id else None
+
+    def join_tasks(self, func_or_name: Identifier, timeout: float | None = None, stop: bool = False) -> None:
+        """Wait until all tasks with this function have ended, at most `timeout` seconds for all of them; raises no
+        `TimeoutError`. stop: ask them to, first."""
+        found = self.get_running_tasks(func_or_name)
+        if stop:
+            for task in found:
+                task.stop()
+        deadline = Deadline(timeout)
+        for task in found:
+            task.join(None if timeout is None else deadline.left(), error_on_timeout=False)
+
+    def work(self, stopping: threading.Event) -> TaskWork:
+        """The work of one runner. Set `stopping` and the task that it runs is asked to stop."""
+        return TaskWork(self.services, self.functions, stopping)
+
+    def run_pending(self) -> int:
+        """Run what is in the queue at this moment, one after another, here in the caller. Returns how many ran.
+
+        Errors: `StoreUnavailableError`.
+        """
+        services = self.services
+        services.process.start()
+        work, left, ran = self.work(threading.Event()), services.store.queued(), 0
+        try:
+            while left > 0:
+                word = self._step(work)
+                if word == "empty":
+                    break
+                left, ran = left - (word == "ran"), ran + (word == "ran")
+        finally:
+            work.finish()
+        return ran
+
+    def _step(self, work: TaskWork) -> str:
+        """One step; where the store has lost sight of this process, that takes a new name first."""
+        word, patience = work.step(), Deadline(_RENAME_SECONDS)
+        while word == "gone":
+            if patience.over:
+                raise StoreUnavailableError("The store does not take the beats of this process; no task was run.")
+            self._await_beat(patience)
+            word = work.step()
+        return word
+
+    def _await_beat(self, patience: Deadline) -> None:
+        process, beaten = self.services.process, threading.Event()
+
+        def listener(_: object) -> None:
+            beaten.set()
+
+        process.on_news(listener)
+        process.nudge()
+        beaten.wait(patience.left())
+        process.forget(listener)
+
+
+def _name(func_or_name: Identifier) -> str:
+    if isinstance(func_or_name, str):
+        return func_or_name
+    return str(getattr(func_or_name, "__name__", ""))
+
+
+def _newest(tasks: list[WebLabTask]) -> WebLabTask | None:
+    return tasks[-1] if tasks else None

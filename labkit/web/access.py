@@ -1,0 +1,216 @@
+"""Who may come in: the poll of each request, the guards, logout, what a refusal looks like. Used by web and labs.
+
+One script reads the user and moves the last poll on: one round trip for a guarded request. A guard that can't ask the
+store fails closed; pages without a guard work while the store is away.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, Response, g, make_response, redirect, render_template, request, session
+
+from labkit.context import BoundSession, Purpose, bind, unbind
+from labkit.errors import StoreUnavailableError
+from labkit.lab import Lab
+from labkit.lifecycle import write_lifecycle
+from labkit.store.sessions import SessionRecord, SessionState
+from labkit.users import get_weblab_user, remember, services_here, session_id_here, user_of
+
+log = logging.getLogger("labkit.web")
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_RECORD = "_labkit_record"
+_TOKEN = "_labkit_bound"
+
+
+def lab_here() -> Lab:
+    """The lab of the current app. Errors: `WebLabNotInitializedError`."""
+    lab = services_here()
+    if not isinstance(lab, Lab):
+        raise TypeError("app.extensions['labkit'] was replaced by something that is no lab.")
+    return lab
+
+
+def install(app: Flask, lab: Lab) -> None:
+    """Have every request of the app read its session (and poll, with WEBLAB_AUTOPOLL), bind it, and save its data."""
+
+    def enter() -> None:
+        if lab.settings.autopoll and session.get(lab.settings.session_id_name):
+            try:
+                enter_request(lab, poll=request.method != "HEAD")
+            except StoreUnavailableError as error:
+                log.warning("request without its session path=%s error=%s", request.path, error)
+
+    def save(response: Response) -> Response:
+        try:
+            lab.save_user_data()
+        except StoreUnavailableError:
+            log.warning("session data was not saved: the store is away path=%s", request.path)
+        return response
+
+    app.before_request(enter)
+    app.after_request(save)
+    app.teardown_request(leave_request)
+
+
+def enter_request(lab: Lab, *, poll: bool) -> SessionRecord | None:
+    """Read the request's session once, remember its user, and bind it where it is active. None: there is none.
+
+    Errors: `StoreUnavailableError`.
+    """
+    known: SessionRecord | None = g.get(_RECORD)
+    session_id = session_id_here(lab)
+    if session_id is None or (known is not None and known.session_id == session_id):
+        return known if session_id is not None else None
+    record = lab.sessions.touch(session_id, poll=poll)
+    setattr(g, _RECORD, record)
+    remember(user_of(lab, record))
+    if record.state is SessionState.ACTIVE:
+        bound = BoundSession(session_id=session_id, purpose=Purpose.REQUEST, fences=record.fences)
+        setattr(g, _TOKEN, bind(bound))
+    return record
+
+
+def leave_request(_: BaseException | None = None) -> None:
+    """Unbind the request's session."""
+    token = g.pop(_TOKEN, None)
+    if token is not None:
+        try:
+            unbind(token)
+        except ValueError:  # a kept test context is torn down elsewhere; the variable there was never ours
+            log.debug("request was left in another context")
+
+
+def cookie_record(lab: Lab, *, poll: bool = True) -> SessionRecord | None:
+    """The session of the request's cookie, read anew; None: there is none."""
+    session_id = session.get(lab.settings.session_id_name)
+    if not isinstance(session_id, str) or not session_id:
+        return None
+    record = lab.sessions.touch(session_id, poll=poll)
+    return record if record.state is not SessionState.UNKNOWN else None
+
+
+# -- guards: they decide whether; `forbidden` and `away` decide what a refusal looks like
+
+
+def requires_active(view: View) -> View:
+    """Only for a user whose session is active. An expired user is sent back where it came from, others are refused."""
+
+    @functools.wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        lab = lab_here()
+        try:
+            enter_request(lab, poll=False)
+            user = get_weblab_user()
+        except StoreUnavailableError:
+            return away(lab)
+        if user.active:
+            return view(*args, **kwargs)
+        write_lifecycle(
+            lab, g.get(_RECORD), "protected_request_rejected", "requires_active", reason=_why(g.get(_RECORD))
+        )
+        back = None if user.is_anonymous else user.back  # type: ignore[union-attr]
+        return redirect(back) if back else forbidden(lab)
+
+    return guarded  # type: ignore[return-value]
+
+
+def requires_login(view: View) -> View:
+    """Only for a user with a session, active or expired (to show results, say; not for devices)."""
+
+    @functools.wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        lab = lab_here()
+        try:
+            enter_request(lab, poll=False)
+            user = get_weblab_user()
+        except StoreUnavailableError:
+            return away(lab)
+        if not user.is_anonymous:
+            return view(*args, **kwargs)
+        write_lifecycle(
+            lab, g.get(_RECORD), "protected_request_rejected", "requires_login", reason=_why(g.get(_RECORD))
+        )
+        return forbidden(lab)
+
+    return guarded  # type: ignore[return-value]
+
+
+def _socket_guard(allowed: Callable[[Any], bool]) -> Callable[[View], View]:
+    def decorate(handler: View) -> View:
+        @functools.wraps(handler)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            from flask_socketio import disconnect  # the lab's own Socket.IO, which only such labs need
+
+            lab = lab_here()
+            try:
+                g.pop(_RECORD, None)
+                enter_request(lab, poll=True)
+                user = get_weblab_user()
+                if allowed(user):
+                    result = handler(*args, **kwargs)
+                    lab.save_user_data()
+                    return result
+            except StoreUnavailableError as error:
+                log.warning("socket event refused error=%s", error)
+            disconnect()
+            return None
+
+        return guarded  # type: ignore[return-value]
+
+    return decorate
+
+
+socket_requires_active = _socket_guard(lambda user: bool(user.active))
+socket_requires_active.__doc__ = (
+    "Only for an active user; else the socket is disconnected and the handler does not run."
+)
+socket_requires_login = _socket_guard(lambda user: not user.is_anonymous)
+socket_requires_login.__doc__ = (
+    "Only for a user with a session; else the socket is disconnected and the handler does not run."
+)
+
+
+def _why(record: SessionRecord | None) -> str:
+    if record is None:
+        return "anonymous_no_session_cookie"
+    return "anonymous_session_not_found" if record.state is SessionState.UNKNOWN else ""
+
+
+def forbidden(lab: Lab) -> Any:
+    """The refusal: WEBLAB_UNAUTHORIZED_LINK, WEBLAB_UNAUTHORIZED_TEMPLATE, or 403 "Access forbidden"."""
+    if lab.settings.unauthorized_link:
+        return redirect(lab.settings.unauthorized_link)
+    if lab.settings.unauthorized_template:
+        return make_response(render_template(lab.settings.unauthorized_template), 403)
+    return make_response("Access forbidden", 403)
+
+
+def away(lab: Lab) -> Response:
+    """The answer of a guarded page while the store does not answer."""
+    page = render_template("labkit/message.html", kind="store", title=lab.title, retry=request.full_path)
+    return make_response(page, 503, {"Retry-After": "5", "Cache-Control": "no-store"})
+
+
+# -- what lab code calls
+
+
+def poll() -> None:
+    """Count this moment as a poll of the user."""
+    lab = lab_here()
+    session_id = session_id_here(lab)
+    if session_id is not None:
+        lab.sessions.touch(session_id, poll=True)
+
+
+def logout() -> None:
+    """The user leaves: out at once, and the session is ended by the loop. Returns at once. Twice is fine."""
+    lab = lab_here()
+    session_id = session_id_here(lab)
+    if session_id is not None:
+        lab.sessions.exit(session_id)

@@ -1,0 +1,88 @@
+"""The URLs of the user: callback, poll, logout. Used by browsers that come from an RLMS.
+
+The callback puts the session's id into Flask's own session and redirects to the lab's `initial_url`; labkit sets no
+cookie of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from flask import Flask, Response, jsonify, make_response, redirect, request, session
+from werkzeug.wrappers import Response as BaseResponse
+
+from labkit.errors import StoreUnavailableError
+from labkit.lab import Lab
+from labkit.store.sessions import SessionState
+from labkit.web.access import away, forbidden
+
+R = TypeVar("R", bound=BaseResponse)
+
+_NO_INITIAL_URL = (
+    "<h1>ERROR</h1><p>This lab has no initial URL. Register one with <code>@weblab.initial_url</code>: "
+    "a function that returns where users begin, for example <code>url_for('labkit.page')</code>.</p>"
+)
+
+
+def add_callback_routes(app: Flask, lab: Lab, callback_url: str) -> None:
+    """Add the three URLs, under the endpoint names that labs rely on."""
+    routes = CallbackRoutes(lab)
+    both = ["GET", "POST"]
+    app.add_url_rule(f"{callback_url}/<session_id>", "weblab_callback_url", routes.enter)
+    app.add_url_rule(f"{callback_url}/<session_id>/poll", "weblab_poll_url", routes.poll, methods=both)
+    app.add_url_rule(f"{callback_url}/<session_id>/logout", "weblab_logout_url", routes.logout, methods=both)
+
+
+class CallbackRoutes:
+    """What each URL does for one lab."""
+
+    def __init__(self, lab: Lab):
+        self._lab = lab
+
+    def enter(self, session_id: str) -> Any:
+        if self._lab.hooks.initial_url is None:
+            return make_response(_NO_INITIAL_URL, 500)
+        try:
+            record = self._lab.sessions.touch(session_id, poll=request.method != "HEAD")
+        except StoreUnavailableError:
+            return away(self._lab)
+        if record.state is SessionState.UNKNOWN:
+            return forbidden(self._lab)
+        if request.method != "HEAD":
+            session[self._lab.settings.session_id_name] = session_id
+        return _private(redirect(self._lab.hooks.initial_url()))
+
+    def poll(self, session_id: str) -> Response:
+        return self._answer(session_id, lambda: self._lab.sessions.touch(session_id, poll=request.method != "HEAD"))
+
+    def logout(self, session_id: str) -> Response:
+        def leave() -> Any:
+            if request.method != "HEAD":
+                self._lab.sessions.exit(session_id)
+            return None
+
+        return self._answer(session_id, leave)
+
+    def _answer(self, session_id: str, act: Any) -> Response:
+        try:
+            if session.get(self._lab.settings.session_id_name) != session_id:
+                return _told(False, "Different session identifier")
+            record = self._lab.sessions.touch(session_id, poll=False)
+            if record.state is SessionState.UNKNOWN:
+                return _told(False, "Not found")
+            if record.state is not SessionState.ACTIVE:
+                return _told(False, "User inactive")
+            act()
+            return _told(True)
+        except StoreUnavailableError:
+            return _private(make_response(jsonify(success=False, reason="Store away"), 503))
+
+
+def _told(success: bool, reason: str = "") -> Response:
+    return _private(jsonify(success=success, reason=reason) if reason else jsonify(success=success))
+
+
+def _private(response: R) -> R:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response

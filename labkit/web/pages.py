@@ -1,0 +1,149 @@
+"""labkit's own pages: the ready page, the page after the end, panels' modules, static files. Used by browsers.
+
+CSP, caching and referrer rules apply to these pages only; a lab's own responses stay untouched.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, abort, redirect, render_template, request, send_file, session, url_for
+
+from labkit.errors import StoreUnavailableError
+from labkit.lab import Lab
+from labkit.store.reservations import DeviceView
+from labkit.store.sessions import SessionRecord, SessionState
+from labkit.web.access import away, enter_request, forbidden
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
+    "img-src 'self' data:; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
+
+
+def pages_blueprint(lab: Lab) -> Blueprint:
+    """The pages of one lab, under /labkit; `labkit.page` is the ready page."""
+    blueprint = Blueprint(
+        "labkit",
+        __name__,
+        url_prefix="/labkit",
+        static_folder="static",
+        static_url_path="/static",
+        template_folder="templates",
+    )
+    pages = Pages(lab)
+    blueprint.add_url_rule("/", "page", pages.page)
+    blueprint.add_url_rule("/ended", "ended", pages.ended)
+    blueprint.add_url_rule("/panels/<kind>.js", "panel", pages.panel)
+    blueprint.after_request(_headers)
+    return blueprint
+
+
+def _headers(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", CSP)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    if response.mimetype == "text/html":
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+class Pages:
+    """What each page shows for one lab."""
+
+    def __init__(self, lab: Lab):
+        self._lab = lab
+
+    def page(self) -> Any:
+        """The remote-control page of the active session; after its end, why it ended."""
+        try:
+            record = enter_request(self._lab, poll=True)
+            if record is None or record.state in (SessionState.UNKNOWN, SessionState.STARTING):
+                return forbidden(self._lab)
+            if record.state is not SessionState.ACTIVE:
+                return redirect(url_for("labkit.ended"))
+            return render_template("labkit/page.html", page=self._page(record))
+        except StoreUnavailableError:
+            return away(self._lab)
+
+    def ended(self) -> Any:
+        """Why the session ended, and the way back."""
+        try:
+            session_id = session.get(self._lab.settings.session_id_name)
+            record = self._lab.sessions.touch(session_id, poll=False) if isinstance(session_id, str) else None
+        except StoreUnavailableError:
+            return away(self._lab)
+        if record is None or record.state is SessionState.UNKNOWN:
+            return forbidden(self._lab)
+        if record.state in (SessionState.ACTIVE, SessionState.STARTING):
+            return redirect(url_for("labkit.page"))
+        ended_at = record.number("ended") or record.now
+        return render_template(
+            "labkit/ended.html",
+            title=self._lab.title,
+            reason=record.reason or "unknown",
+            ended_at=ended_at,
+            back=back_of(record),
+        )
+
+    def panel(self, kind: str) -> Response:
+        """The ES module of one kind's panel, from the plugin that brings it."""
+        panel = self._lab.plugins.panels.get(kind)
+        if panel is None or not Path(panel.module).is_file():
+            abort(404)
+        return send_file(panel.module, mimetype="text/javascript", max_age=0)
+
+    def _page(self, record: SessionRecord) -> dict[str, Any]:
+        user = record.user
+        return {
+            "title": self._lab.title,
+            "username": user.get("full_name") or user.get("username") or "",
+            "session": session_facts(record),
+            "back": back_of(record) or "",
+            "devices": self._devices(record),
+            "urls": {
+                "socket": f"{request.script_root}/labkit/socket.io",
+                "ended": url_for("labkit.ended"),
+                "static": url_for("labkit.static", filename=""),
+            },
+        }
+
+    def _devices(self, record: SessionRecord) -> list[dict[str, Any]]:
+        views = {device.name: device for bench in self._lab.reservations.benches() for device in bench.devices}
+        return [
+            self._device(bench, name, info, views.get(f"{bench}/{name}"))
+            for bench in record.fences
+            for name, info in self._lab.caller.devices_of(bench).items()
+        ]
+
+    def _device(self, bench: str, name: str, info: Any, view: DeviceView | None) -> dict[str, Any]:
+        kind = info.get("kind", "")
+        known = kind in self._lab.plugins.panels
+        return {
+            "name": f"{bench}/{name}",
+            "title": info.get("title") or name,
+            "kind": kind,
+            "panel": url_for("labkit.panel", kind=kind) if known else None,
+            "condition": view.condition if view else "offline",
+            "reason": view.reason if view else "",
+            "commands": {key: spec for key, spec in info.get("commands", {}).items() if spec.get("panel")},
+            "feeds": info.get("feeds", {}),
+        }
+
+
+def session_facts(record: SessionRecord) -> dict[str, Any]:
+    """What a page is told of its session; times are UTC seconds since 1970."""
+    return {
+        "state": record.state.value,
+        "reason": record.reason,
+        "now": record.now,
+        "max_date": record.number("max_date"),
+        "time_left": record.time_left,
+    }
+
+
+def back_of(record: SessionRecord) -> str | None:
+    """Where the user came from, if that is an address that a link may lead to (http or https, no script)."""
+    back = record.user.get("back")
+    return back if isinstance(back, str) and back.lower().startswith(("http://", "https://", "/")) else None

@@ -1,0 +1,287 @@
+"""labkit's own Socket.IO server, at /labkit/socket.io: what a page may ask for, and who may ask. Used by the extension.
+
+The lab's own Socket.IO, if it has one, is none of its business: `app.extensions["socketio"]` stays as it was. Every
+event is guarded first; where the guard says no, the handler does not run and the socket is disconnected. Every event
+is answered with `{"ok": true, ...}` or `{"ok": false, "error": {"kind", "message"}}`, whatever it carries.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import flask
+import flask_socketio
+from engineio.exceptions import EngineIOError
+
+from labkit.context import BoundSession, Purpose
+from labkit.errors import StoreUnavailableError, WebLabError
+from labkit.lab import Lab
+from labkit.store.sessions import SessionRecord, SessionState
+from labkit.threads import LabThread
+from labkit.web.page_requests import FeedRequest, call_request, feed_request
+from labkit.web.relay import Drop, Relay, Send
+from labkit.web.session_view import shown_state
+
+log = logging.getLogger("labkit.sockets")
+
+PATH = "labkit/socket.io"
+MESSAGE_BYTES = 1_000_000
+MOST_FEEDS = 64
+PING_SECONDS = 10
+PONG_SECONDS = 60
+"""How late the answer to a ping may be. It is read only after the call before it: no call of a page may take longer."""
+CALL_SECONDS = 30.0
+"""The longest call of a page, whatever `timeout` it asks for. What takes longer is a task."""
+
+Guard = Callable[[], SessionRecord | None]
+"""Reads the session of the request and counts a poll; None: there is none. Errors: `StoreUnavailableError`."""
+Call = Callable[[SessionRecord, str, str, list[Any], dict[str, Any]], Any]
+"""Uses a command that is marked `panel`: session, device, command, args, kwargs. Errors: `WebLabError`."""
+Logout = Callable[[SessionRecord], None]
+Answer = dict[str, Any]
+Handler = Callable[[str, SessionRecord, Any], Answer]
+
+
+class LabSockets:
+    """The sockets of one app. Making it starts nothing; `make_relay` is called with the first page that comes in."""
+
+    def __init__(
+        self,
+        app: flask.Flask,
+        *,
+        guard: Guard,
+        call: Call,
+        logout: Logout,
+        make_relay: Callable[[Send, Drop], Relay],
+    ):
+        self._guard = guard
+        self._call = call
+        self._logout = logout
+        self._make_relay = make_relay
+        self._relay: Relay | None = None
+        self._lock = threading.Lock()
+        self._sending = threading.RLock()
+        self._transports: dict[str, str] = {}
+        self._server = self._install(app)
+
+    def __repr__(self) -> str:
+        return f"<LabSockets /{PATH} sockets={len(self._transports)}>"
+
+    @property
+    def relay(self) -> Relay:
+        """What passes feeds and events to the pages."""
+        with self._lock:
+            if self._relay is None:
+                self._relay = self._make_relay(self._send, self._drop)
+            return self._relay
+
+    def close(self) -> None:
+        """End the relay's thread. Twice is fine; the next page starts it again."""
+        with self._lock:
+            relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.close()
+
+    def _install(self, app: flask.Flask) -> Any:
+        """Put a server before the app, and leave the name under which the lab's own is found alone."""
+        before = app.extensions.get("socketio")
+        sockets = flask_socketio.SocketIO()
+        sockets.on_event("connect", self._connect)
+        sockets.on_event("disconnect", self._disconnect)
+        for name, handler in self._handlers().items():
+            sockets.on_event(name, self._guarded(handler))
+        sockets.on_error_default(_failed_unforeseen)
+        sockets.init_app(
+            app, path=PATH, async_mode="threading", transports=["websocket"], async_handlers=False,
+            ping_interval=PING_SECONDS, ping_timeout=PONG_SECONDS, max_http_buffer_size=MESSAGE_BYTES,
+        )  # fmt: skip
+        if before is None:
+            del app.extensions["socketio"]
+        else:
+            app.extensions["socketio"] = before
+        self._keep_frames_together(sockets.server)
+        return sockets.server
+
+    def _keep_frames_together(self, server: Any) -> None:
+        """Let one thread at a time send: a message with bytes is several frames, and a browser that finds another one's
+        between them (the relay sends feeds while a socket's own thread answers) takes the connection for broken."""
+        send_packet = server._send_packet
+
+        def send_whole(*args: Any) -> None:
+            with self._sending:
+                send_packet(*args)
+
+        server._send_packet = send_whole
+
+    def _send(self, sid: str, event: str, data: dict[str, Any]) -> None:
+        with self._sending:
+            try:
+                self._server.emit(event, data, to=sid)
+            except (EngineIOError, KeyError):  # it went at this moment
+                log.debug("event found no socket event=%s", event)
+
+    def _drop(self, sid: str) -> None:
+        transport = self._transports.pop(sid, None)
+        if transport is not None:
+            # closing waits for what is still to be sent, and a browser may have stopped reading
+            LabThread("socket-drop", lambda _: self._close_socket(sid, transport)).start()
+
+    def _close_socket(self, sid: str, transport: str) -> None:
+        try:
+            self._server.disconnect(sid)
+            self._server.eio.disconnect(transport)
+        except (EngineIOError, KeyError):
+            log.debug("socket was gone already")
+
+    # -- coming and going
+
+    def _connect(self, auth: Any = None) -> None:
+        sid = _sid()
+        self._transports[sid] = self._server.manager.eio_sid_from_sid(sid, "/")
+        try:
+            self.relay.watch(sid, self._session_to_enter())
+        except (StoreUnavailableError, _NoEntry) as error:
+            self.relay.dismiss(sid)
+            reason = error.reason if isinstance(error, _NoEntry) else "store"
+            raise flask_socketio.ConnectionRefusedError(str(error), {"reason": reason}) from error
+
+    def _session_to_enter(self) -> str:
+        record = self._guard()
+        if record is None:
+            raise _NoEntry("unknown", "You have no session here. Enter by the link that you were given.")
+        if record.state is SessionState.STARTING:
+            raise _NoEntry("starting", "Your session is being prepared. Try again in a moment.")
+        if record.state is not SessionState.ACTIVE:
+            raise _NoEntry(record.reason or "unknown", _over(record))
+        return record.session_id
+
+    def _disconnect(self, *_: Any) -> None:
+        self._transports.pop(_sid(), None)
+        self.relay.forget(_sid())
+
+    def _guarded(self, handler: Handler) -> Callable[..., Answer]:
+        """The one way to a handler: only for a socket whose session is active now, and the one it came in with."""
+
+        def guarded(*values: Any) -> Answer:
+            sid = _sid()
+            try:
+                record = self._guard()
+            except StoreUnavailableError as error:
+                return _failed(error)
+            if record is None or record.state is not SessionState.ACTIVE or self.relay.shows(sid) != record.session_id:
+                self.relay.dismiss(sid)
+                return _refused(record)
+            try:
+                return {"ok": True, **handler(sid, record, values[0] if values else None)}
+            except WebLabError as error:
+                return _failed(error)
+
+        return guarded
+
+    # -- what a page may ask for
+
+    def _handlers(self) -> dict[str, Handler]:
+        return {
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "ack": self._acknowledge,
+            "call": self._call_command,
+            "poll": self._poll,
+            "logout": self._log_out,
+        }
+
+    def _subscribe(self, sid: str, record: SessionRecord, given: Any) -> Answer:
+        asked = feed_request(given)
+        asked.check(record)
+        if self.relay.subscribed(sid) >= MOST_FEEDS:
+            raise WebLabError(f"This page has {MOST_FEEDS} feeds already. Unsubscribe from one first.")
+        if not self.relay.subscribe(sid, asked.device, asked.feed, asked.cursor):
+            raise WebLabError("The session is over; its devices say nothing more.")
+        return {}
+
+    def _unsubscribe(self, sid: str, record: SessionRecord, given: Any) -> Answer:
+        asked: FeedRequest = feed_request(given)
+        self.relay.unsubscribe(sid, asked.device, asked.feed)
+        return {}
+
+    def _acknowledge(self, sid: str, record: SessionRecord, given: Any) -> Answer:
+        asked = feed_request(given)
+        self.relay.acknowledge(sid, asked.device, asked.feed, asked.require_cursor())
+        return {}
+
+    def _call_command(self, sid: str, record: SessionRecord, given: Any) -> Answer:
+        asked = call_request(given)
+        return {"result": self._call(record, asked.device, asked.command, asked.args, asked.kwargs)}
+
+    def _poll(self, sid: str, record: SessionRecord, given: Any) -> Answer:
+        return {"state": shown_state(record.state), "now": record.now, "time_left": record.time_left}
+
+    def _log_out(self, sid: str, record: SessionRecord, given: Any) -> Answer:
+        self._logout(record)
+        return {}
+
+
+def lab_sockets(lab: Lab) -> LabSockets:
+    """Make the sockets of a lab's app."""
+
+    def guard() -> SessionRecord | None:
+        session_id = flask.session.get(lab.settings.session_id_name)
+        if not isinstance(session_id, str) or not session_id:
+            return None
+        return lab.sessions.touch(session_id, poll=True)
+
+    def call(record: SessionRecord, device: str, command: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        bound = BoundSession(session_id=record.session_id, purpose=Purpose.REQUEST, fences=record.fences)
+        name = lab.devices.proxy(bound, device).name
+        fence = bound.fences[name.partition("/")[0]]
+        seconds = min(CALL_SECONDS, lab.caller.seconds_for(name, command, kwargs))
+        return lab.caller.submit(
+            name, command, fence=fence, seconds=seconds, args=args, kwargs=kwargs, panel=True
+        ).result()
+
+    def make_relay(send: Send, drop: Drop) -> Relay:
+        return Relay(lab.feeds, lab.sessions, send, drop)
+
+    def logout(record: SessionRecord) -> None:
+        lab.sessions.exit(record.session_id)
+
+    return LabSockets(lab.app, guard=guard, call=call, logout=logout, make_relay=make_relay)
+
+
+class _NoEntry(WebLabError):
+    """A browser that may not come in; `reason` is for its page: 'starting', 'unknown', or why the session ended."""
+
+    def __init__(self, reason: str, message: str):
+        self.reason = reason
+        super().__init__(message)
+
+
+def _sid() -> str:
+    return str(flask.request.sid)  # type: ignore[attr-defined]  # set by flask_socketio
+
+
+def _over(record: SessionRecord) -> str:
+    return f"Your session is over ({record.reason or record.state.value})."
+
+
+def _failed(error: WebLabError) -> Answer:
+    return {"ok": False, "error": {"kind": type(error).__name__, "message": str(error)}}
+
+
+def _refused(record: SessionRecord | None) -> Answer:
+    if record is None:
+        return {"ok": False, "error": {"kind": "inactive", "message": "You have no session here."}}
+    error = {"kind": "inactive", "message": _over(record)}
+    return {"ok": False, "error": error, "state": shown_state(record.state), "reason": record.reason}
+
+
+def _failed_unforeseen(error: Exception) -> Answer:
+    """What nobody foresaw: logged, and never taken for a yes (what this returned for a `connect` would let it in)."""
+    event = flask.request.event["message"]  # type: ignore[attr-defined]  # set by flask_socketio
+    log.error("socket event failed event=%s", event, exc_info=error)
+    if event == "connect":
+        raise flask_socketio.ConnectionRefusedError("The lab failed to check your session.", {"reason": "store"})
+    return {"ok": False, "error": {"kind": "InternalError", "message": "The lab failed at this; its log says more."}}

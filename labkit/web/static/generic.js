@@ -1,0 +1,134 @@
+/**
+ * The panel of a device whose kind brings none: a form for each command that the page may call, made from the command's
+ * schema, and the last that each feed gave. Used by card.js.
+ */
+import { make } from "./elements.js";
+
+/** @import { Device } from "./device.js" */
+/** @import { Schema } from "./types.js" */
+
+const FEED_KEEPS = 4_000; // characters of a bytes feed that stay readable
+
+/** @param {HTMLElement} element @param {Device} device */
+export function mount(element, device) {
+  for (const feed of Object.keys(device.feeds)) element.append(makeFeed(device, feed));
+  for (const [name, command] of Object.entries(device.commands)) element.append(makeForm(device, name, command));
+  if (!element.childElementCount) element.append(make("p", { className: "aside" }, "This device has nothing to show here."));
+}
+
+/** @param {Device} device @param {string} feed */
+function makeFeed(device, feed) {
+  const shown = make("pre", { tabIndex: 0, "aria-label": `Feed ${feed}`, "data-feed": feed });
+  const decoder = new TextDecoder();
+  device.subscribe(feed, (data, { lost }) => {
+    if (!(data instanceof Uint8Array)) {
+      shown.textContent = typeof data === "string" ? data : JSON.stringify(data, null, 2);
+      return;
+    }
+    const gap = lost ? "\n… some bytes were dropped …\n" : "";
+    shown.textContent = (shown.textContent + gap + decoder.decode(data, { stream: true })).slice(-FEED_KEEPS);
+    shown.scrollTop = shown.scrollHeight;
+  });
+  return make("fieldset", {}, make("legend", {}, feed), shown);
+}
+
+/** @param {Device} device @param {string} name @param {{help?: string, schema?: Schema}} command */
+function makeForm(device, name, { help, schema = {} }) {
+  const fields = Object.entries(schema.properties ?? {}).map(([argument, part]) =>
+    makeField(argument, part, schema.required?.includes(argument) ?? false),
+  );
+  const button = make("button", { className: "main" }, readable(name));
+  const output = make("output", { className: "aside" });
+  const inner = make("fieldset", {}, make("legend", {}, readable(name)), ...(help ? [make("p", { className: "aside" }, help)] : []));
+  inner.append(...fields.map(({ label }) => label), make("div", { className: "bar" }, button, output));
+  const form = make("form", { "data-command": name }, inner);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit(device, name, fields, button, output);
+  });
+  const update = () => (button.disabled = !device.usable);
+  device.addEventListener("change", update);
+  update();
+  return form;
+}
+
+/**
+ * @param {Device} device @param {string} name @param {{argument: string, read: () => any}[]} fields
+ * @param {HTMLButtonElement} button @param {HTMLOutputElement} output
+ */
+async function submit(device, name, fields, button, output) {
+  button.disabled = true;
+  output.textContent = "…";
+  try {
+    const given = fields.map(({ argument, read }) => [argument, read()]).filter(([, value]) => value !== undefined);
+    output.textContent = describe(await device.call(name, [], Object.fromEntries(given)));
+  } catch (error) {
+    output.textContent = "";
+    device.say(/** @type {Error} */ (error).message);
+  }
+  button.disabled = !device.usable;
+}
+
+/** @param {string} argument @param {Schema} given @param {boolean} required */
+function makeField(argument, given, required) {
+  const schema = given.anyOf?.find(({ type }) => type !== "null") ?? given;
+  const title = schema.title ?? given.title ?? readable(argument);
+  const { control, value } = makeControl(schema, given.default, required);
+  const row = schema.type === "boolean";
+  const label = make("label", { className: row ? "field row" : "field" }, ...(row ? [control, title] : [title, control]));
+  control.setAttribute("name", argument);
+  if (schema.description ?? given.description) control.title = schema.description ?? given.description ?? "";
+  return { argument, label, read: value };
+}
+
+/**
+ * The control for one kind of value, and how to read it; an empty one that is not required is left out of the call.
+ * @param {Schema} schema @param {any} preset @param {boolean} required
+ * @returns {{control: HTMLElement, value: () => any}}
+ */
+function makeControl(schema, preset, required) {
+  if (schema.enum) return makeChoice(schema.enum, preset);
+  if (schema.type === "boolean") {
+    const box = make("input", { type: "checkbox", checked: preset === true });
+    return { control: box, value: () => box.checked };
+  }
+  if (schema.type === "integer" || schema.type === "number") {
+    const number = make("input", { type: "number", required, step: schema.type === "integer" ? "1" : "any", value: preset ?? "" });
+    if (schema.minimum !== undefined) number.min = String(schema.minimum);
+    if (schema.maximum !== undefined) number.max = String(schema.maximum);
+    return { control: number, value: () => (number.value === "" ? undefined : number.valueAsNumber) };
+  }
+  if (schema.type === "string") {
+    const text = make("input", { type: "text", required: required && schema.format !== "binary", value: preset ?? "", spellcheck: false });
+    const bytes = schema.format === "binary";
+    return { control: text, value: () => readText(text.value, bytes, required) };
+  }
+  const json = make("textarea", { required, rows: 2, value: preset == null ? "" : JSON.stringify(preset), placeholder: "JSON" });
+  return { control: json, value: () => (json.value.trim() ? JSON.parse(json.value) : undefined) };
+}
+
+/** @param {any[]} choices @param {any} preset */
+function makeChoice(choices, preset) {
+  const options = choices.map((choice) => make("option", { selected: choice === preset }, String(choice)));
+  const select = make("select", {}, ...options);
+  return { control: select, value: () => choices[select.selectedIndex] };
+}
+
+/** @param {string} text @param {boolean} bytes @param {boolean} required */
+function readText(text, bytes, required) {
+  if (text === "" && !required) return undefined;
+  return bytes ? new TextEncoder().encode(text) : text;
+}
+
+/** @param {any} result */
+function describe(result) {
+  if (result === null || result === undefined) return "Done.";
+  if (result instanceof ArrayBuffer) return new TextDecoder().decode(result);
+  return typeof result === "string" ? result : JSON.stringify(result);
+}
+
+/** @param {string} name */
+function readable(name) {
+  const spaced = name.replaceAll("_", " ");
+  return spaced.charAt(0).toUpperCase() + spaced.slice(1);
+}

@@ -1,0 +1,80 @@
+"""Nobody else on the port: taking it for oneself, and naming who has it. Used by `SerialLine`.
+
+Three locks, since each is blind to something: `flock` stops other careful programs (root's too), TIOCEXCL stops every
+plain `open` by an ordinary user from then on, and a look into /proc finds who was there before.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import termios
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.plugin import DeviceOfflineError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """A process that has the port open."""
+
+    pid: int
+    program: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.program})"
+
+
+def holders(path: str, proc: Path = Path("/proc")) -> list[Holder]:
+    """Other processes that have the port open, as far as this user may see them."""
+    tty = os.path.realpath(path)
+    pids = sorted(int(entry) for entry in os.listdir(proc) if entry.isdecimal())
+    others = (pid for pid in pids if pid != os.getpid())
+    return [Holder(pid=pid, program=_program(proc / str(pid))) for pid in others if tty in _open_files(proc / str(pid))]
+
+
+def refuse_if_held(path: str, device: str) -> None:
+    """Errors: `DeviceOfflineError` that names who has the port, where anybody else can be seen to have it."""
+    if holders(path):
+        raise busy(path, device)
+
+
+def busy(path: str, device: str) -> DeviceOfflineError:
+    """The error for a port that somebody else has; it names them where this user may see them."""
+    others = holders(path)
+    who = ", ".join(map(str, others)) if others else f"somebody (this user may not see who; run: sudo lsof {path})"
+    return DeviceOfflineError(
+        f"Port {path} of '{device}' is busy: {who} has it open. It is tried again by itself; end the other program.",
+        device=device,
+    )
+
+
+def claim(fd: int) -> None:
+    """Let no ordinary user open this tty from now on (root can always). Ends with `unclaim` or the last close."""
+    fcntl.ioctl(fd, termios.TIOCEXCL)
+
+
+def unclaim(fd: int) -> None:
+    """Let others open it again: a pty, unlike hardware, would stay exclusive after it is closed."""
+    fcntl.ioctl(fd, termios.TIOCNXCL)
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    try:
+        entries = os.listdir(process / "fd")
+    except OSError:  # ended meanwhile, or another user's
+        return
+    for entry in entries:
+        try:
+            yield os.readlink(process / "fd" / entry)
+        except OSError:
+            continue
+
+
+def _program(process: Path) -> str:
+    try:
+        return (process / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return "ended meanwhile"

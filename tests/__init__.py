@@ -1,0 +1,1 @@
+"""The tests mirror labkit/; beside that: plugins/, flows/ (whole ways), browser/, rules/."""

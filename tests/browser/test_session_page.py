@@ -1,0 +1,326 @@
+"""The ready page and the serial panel in a real browser, against a pretended lab."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.harness import MOTOR_COMMANDS, PREFIX, PretendedLab
+
+TERMINAL = """() => {
+    const buffer = document.querySelector('[data-device="bench-1/console"] .panel')?.terminal?.buffer.active;
+    const lines = Array.from({ length: buffer?.length ?? 0 }, (_, row) => buffer.getLine(row).translateToString(true));
+    return lines.join("\\n").trimEnd();
+}"""
+MOTOR = {
+    "name": "bench-1/motor",
+    "title": "Motor",
+    "kind": "stepper",
+    "panel": None,
+    "condition": "ok",
+    "reason": "",
+    "commands": MOTOR_COMMANDS,
+    "feeds": {},
+}
+
+
+def enter(page: Page, lab: PretendedLab) -> None:
+    """Open the page and click into the terminal."""
+    page.goto(f"{lab.url}/labkit/page")
+    expect(page.locator("#devices")).to_have_attribute("data-ready", "true")
+    expect(page.locator("#link")).to_have_attribute("data-state", "online")
+    page.click(".xterm-screen")
+
+
+def until(page: Page, holds: Callable[[], bool]) -> None:
+    """Wait until something is so; the page's own events are let through meanwhile."""
+    for _ in range(200):
+        if holds():
+            return
+        page.wait_for_timeout(50)
+    pytest.fail("it did not come true within 10 s")
+
+
+def shows(page: Page, text: str) -> None:
+    until(page, lambda: text in page.evaluate(TERMINAL))
+
+
+def calls(lab: PretendedLab) -> list[dict[str, Any]]:
+    return [message for event, message in lab.events if event == "call"]
+
+
+def test_typed_line_reaches_the_board_and_its_answer_is_shown(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    page.keyboard.type("led 1 on\n")
+    shows(page, "> led 1 on\nled 1 is on\n>")
+    assert b"".join(lab.written) == b"led 1 on\r"
+
+
+def test_keys_typed_during_a_call_go_together_with_the_next(page: Page, lab: PretendedLab) -> None:
+    free = threading.Event()
+    lab.before_call = lambda: free.wait(30)
+    enter(page, lab)
+    page.keyboard.type("a")
+    until(page, lambda: len(calls(lab)) == 1)
+    page.keyboard.type("bcdef")
+    free.set()
+    shows(page, "abcdef")
+    assert lab.written == [b"a", b"bcdef"]
+
+
+def test_paste_goes_in_pieces_and_whole(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    text = "".join(f"{n:05d}" for n in range(400))
+    page.evaluate("(text) => document.querySelector('.panel.serial').terminal.paste(text)", text)
+    until(page, lambda: len(b"".join(lab.written)) == len(text))
+    assert b"".join(lab.written) == text.encode()
+    assert {len(part) for part in lab.written} == {256, len(text) % 256}
+
+
+def test_many_pasted_lines_are_asked_about(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    paste = """(text) => {
+        const clipboardData = new DataTransfer();
+        clipboardData.setData("text/plain", text);
+        const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+        document.querySelector(".xterm-helper-textarea").dispatchEvent(event);
+    }"""
+    page.evaluate(paste, "one\ntwo\nthree\nfour\nfive\nsix")
+    expect(page.get_by_test_id("question")).to_have_text("Paste 6 lines (27 bytes) into the terminal?")
+    assert calls(lab) == []
+    page.get_by_test_id("paste").click()
+    shows(page, "unknown command: five")
+    until(page, lambda: b"".join(lab.written) == b"one\rtwo\rthree\rfour\rfive\rsix")
+
+
+def test_broken_connection_resumes_without_a_lost_byte(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    shows(page, "demo board 1.0")
+    lab.break_connections()
+    lab.say("said while nobody listened\r\n")
+    shows(page, "> said while nobody listened")
+    lab.say("and after\r\n")
+    shows(page, "demo board 1.0\n> said while nobody listened\nand after")
+    cursors = [message["cursor"] for event, message in lab.events if event == "subscribe"]
+    assert cursors == [None, "e:18"]
+
+
+def test_reload_shows_everything_again(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    page.keyboard.type("temp\n")
+    shows(page, "temp 21.4 C")
+    before = page.evaluate(TERMINAL)
+    page.reload()
+    shows(page, before)
+
+
+def test_dropped_bytes_are_said(page: Page, lab: PretendedLab) -> None:
+    lab.say("x" * 12345)
+    lab.dropped = len(lab.kept)
+    lab.say("the rest\r\n")
+    enter(page, lab)
+    shows(page, "… 12,363 bytes were dropped …\nthe rest")
+
+
+def test_feed_is_acknowledged_up_to_what_was_shown(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    lab.say("more\r\n")
+    until(page, lambda: ("ack", {"device": "bench-1/console", "feed": "received", "cursor": "e:24"}) in lab.events)
+
+
+def test_question_of_the_board_is_answered_once_and_never_from_old_text(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    lab.say("\x1b[5n")
+    until(page, lambda: b"\x1b[0n" in lab.written)
+    lab.written.clear()
+    page.reload()
+    enter(page, lab)
+    page.keyboard.type("!")
+    until(page, lambda: lab.written == [b"!"])
+
+
+def test_keys_without_a_connection_are_dropped_and_it_is_said(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    lab.refuse = "store"
+    lab.break_connections()
+    expect(page.get_by_test_id("reset")).to_be_disabled()
+    page.keyboard.type("lost")
+    expect(page.get_by_test_id("notice")).to_have_text("Not connected to the lab. What you type is not sent.")
+    expect(page.get_by_test_id("reconnecting")).to_contain_text("Reconnecting")
+    lab.refuse = ""
+    expect(page.get_by_test_id("reconnecting")).to_be_hidden(timeout=20_000)
+    page.keyboard.type("kept")
+    shows(page, "> kept")
+    assert b"".join(lab.written) == b"kept"
+
+
+def test_connection_that_answers_no_poll_is_replaced(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    page.evaluate("""() => window.dispatchEvent(new Event("offline"))""")
+    until(page, lambda: [event for event, _ in lab.events].count("subscribe") == 2)
+    page.keyboard.type("temp\n")
+    shows(page, "temp 21.4 C")
+
+
+def test_refused_call_is_explained_and_what_waited_is_not_sent(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    lab.fail_calls = {"kind": "DeviceBusyError", "message": "Device 'bench-1/console' is busy."}
+    page.keyboard.type("x")
+    expect(page.get_by_test_id("notice")).to_contain_text("The device is busy with another call: this was not done.")
+    lab.fail_calls = {"kind": "DriverError", "message": "The line is stuck. Tell the lab's staff."}
+    page.get_by_test_id("reset").click()
+    expect(page.get_by_test_id("notice")).to_have_text("The line is stuck. Tell the lab's staff.")
+    page.get_by_role("button", name="Dismiss").click()
+    expect(page.get_by_test_id("notice")).to_be_hidden()
+
+
+def test_reset_and_break_call_the_device(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    page.get_by_test_id("reset").click()
+    expect(page.get_by_test_id("notice")).to_have_text("The board has been reset.")
+    page.get_by_test_id("break").click()
+    expect(page.get_by_test_id("notice")).to_have_text("A break has been sent.")
+    assert [call["command"] for call in calls(lab)] == ["reset", "send_break"]
+
+
+def test_log_holds_the_bytes_as_they_came(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    lab.say(b"\x1b[1mbold\x1b[0m \xff\r\n")
+    shows(page, "bold")
+    with page.expect_download() as download:
+        page.get_by_test_id("download").click()
+    assert download.value.suggested_filename.startswith("bench-1-console-")
+    assert download.value.path().read_bytes() == bytes(lab.kept)
+
+
+def test_choices_are_kept_over_a_reload(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    page.get_by_test_id("options").click()
+    page.get_by_test_id("enter").select_option("crlf")
+    page.reload()
+    enter(page, lab)
+    page.keyboard.type("a\n")
+    until(page, lambda: b"".join(lab.written) == b"a\r\n")
+
+
+def test_escape_and_tab_leave_the_terminal_and_tab_alone_does_not(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    focused = "() => document.activeElement.getAttribute('aria-label')"
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused) == "Terminal of Arduino Uno"
+    page.keyboard.press("Escape")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("() => document.activeElement.dataset.testid") == "options"
+    until(page, lambda: b"".join(lab.written) == b"\t\x1b")
+
+
+@pytest.mark.parametrize("reason", ["time", "inactivity", "logout", "disposed", "admin", "lost", "something new"])
+def test_end_is_explained_over_the_page_whose_text_stays(page: Page, lab: PretendedLab, reason: str) -> None:
+    enter(page, lab)
+    shows(page, "demo board 1.0")
+    lab.end(reason)
+    dialog = page.get_by_test_id("ended")
+    expect(dialog).to_be_visible()
+    expect(dialog).to_have_attribute("data-reason", reason)
+    expect(dialog.get_by_test_id("back")).to_have_attribute("href", "/course")
+    page.keyboard.press("Enter")  # of somebody who is typing
+    expect(dialog).to_be_visible()
+    dialog.get_by_test_id("stay").click()
+    expect(page.get_by_test_id("ended-banner")).to_contain_text("Go back")
+    assert "demo board 1.0" in page.evaluate(TERMINAL)
+    expect(page.get_by_test_id("reset")).to_be_disabled()
+
+
+def test_connection_refused_for_an_ended_session_shows_the_end(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    lab.state = {"state": "expired", "reason": "inactivity"}
+    lab.break_connections()
+    expect(page.get_by_test_id("ended")).to_contain_text("because it was quiet")
+
+
+def test_logging_out_tells_the_lab_and_ends_the_page(page: Page, lab: PretendedLab) -> None:
+    lab.back = ""
+    enter(page, lab)
+    page.get_by_test_id("logout").click()
+    expect(page.get_by_test_id("ended")).to_contain_text("You have logged out")
+    expect(page.get_by_test_id("ended")).to_contain_text("You can close this tab")
+    assert ("logout", None) in lab.events
+    expect(page.get_by_test_id("logout")).to_be_hidden()
+
+
+def test_countdown_warns_and_follows_the_server(page: Page, lab: PretendedLab) -> None:
+    lab.extend(1000)
+    enter(page, lab)
+    expect(page.get_by_test_id("countdown")).to_contain_text("16:")
+    assert page.title().endswith(" · Arduino lab")
+    for left, level, said in [(290, "soon", "4 minutes"), (50, "last", "seconds left."), (9, "last", "seconds left.")]:
+        lab.extend(left)
+        expect(page.locator("#timer")).to_have_attribute("data-level", level)
+        expect(page.get_by_test_id("announcer")).to_contain_text(said)
+    expect(page.locator("#timer")).to_contain_text("Last seconds")
+    lab.extend(700)
+    expect(page.get_by_test_id("announcer")).to_contain_text("You have more time now: 11 minutes")
+    expect(page.locator("#timer")).to_have_attribute("data-level", "calm")
+
+
+def test_quiet_page_polls(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    until(page, lambda: [event for event, _ in lab.events].count("poll") >= 2)
+
+
+def test_unplugged_device_is_told_and_comes_back(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    lab.set_condition("offline", "unplugged")
+    expect(page.get_by_test_id("condition")).to_have_text("Offline")
+    expect(page.get_by_test_id("reason")).to_have_text(
+        "This device is not there: unplugged. It comes back by itself when it can."
+    )
+    expect(page.get_by_test_id("reset")).to_be_disabled()
+    lab.set_condition("ok")
+    expect(page.get_by_test_id("reason")).to_be_hidden()
+    expect(page.get_by_test_id("reset")).to_be_enabled()
+
+
+def test_store_that_is_away_is_told(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    lab.sockets.emit("store", {"ok": False})
+    expect(page.get_by_test_id("store-away")).to_be_visible()
+    lab.sockets.emit("store", {"ok": True})
+    expect(page.get_by_test_id("store-away")).to_be_hidden()
+
+
+def test_panel_that_fails_breaks_no_other(page: Page, lab: PretendedLab, complaints: list[str]) -> None:
+    broken = f"{PREFIX}/labkit/panels/broken.js"
+    lab.extra_devices = [{**MOTOR, "name": "bench-1/broken", "title": "Broken", "panel": broken}, MOTOR]
+    enter(page, lab)
+    card = page.locator('[data-device="bench-1/broken"]')
+    expect(card.get_by_test_id("notice")).to_contain_text("The panel of this device failed (out of paint).")
+    expect(card.get_by_role("button", name="Turn")).to_be_enabled()
+    page.keyboard.type("temp\n")
+    shows(page, "temp 21.4 C")
+    assert len(complaints) == 1
+    complaints.clear()
+
+
+def test_device_without_a_panel_gets_forms_from_its_schemas(page: Page, lab: PretendedLab) -> None:
+    lab.extra_devices = [MOTOR]
+    enter(page, lab)
+    form = page.locator('[data-device="bench-1/motor"] form')
+    form.get_by_label("Degrees").fill("12.5")
+    form.get_by_label("Direction").select_option("left")
+    form.get_by_role("button", name="Turn").click()
+    expect(form.locator("output")).to_have_text("Done.")
+    assert calls(lab)[-1]["kwargs"] == {"degrees": 12.5, "direction": "left", "hold": False}
+
+
+def test_narrow_page_is_one_column_without_sideways_scrolling(page: Page, lab: PretendedLab) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    lab.extra_devices = [MOTOR]
+    enter(page, lab)
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 360
+    lefts = page.evaluate("() => [...document.querySelectorAll('.card')].map((card) => card.offsetLeft)")
+    assert len(set(lefts)) == 1

@@ -1,0 +1,93 @@
+"""What any test may need: an ordinary user, a free port, a browser. What belongs to one part is beside its tests."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # tools/get-chromium looks for the same
+CHROMIUM_ARGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+# Sets the user of a process that is running already: an interpreter in root's home can't be started by anybody else.
+AS_USER = """
+import os, sys
+def become_ordinary():
+    if os.getuid() != {uid}:
+        os.setgroups([])
+        os.setgid({gid})
+        os.setuid({uid})
+    os.chdir("/")
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrdinaryUser:
+    """A user without privileges: `nobody` where the tests run as root, else who runs them."""
+
+    uid: int
+    gid: int
+
+    def popen(self, code: str, *args: object, **options: Any) -> subprocess.Popen[str]:
+        """Start Python code as this user, with `args` in sys.argv[1:].
+
+        The code imports what it needs and then calls `become_ordinary()`; from there on it is this user, in folder /.
+        """
+        source = AS_USER.format(uid=self.uid, gid=self.gid) + code
+        return subprocess.Popen([sys.executable, "-c", source, *map(str, args)], text=True, **options)
+
+    def run(self, code: str, *args: object, timeout: float = 60) -> str:
+        """Run Python code as this user to its end, see `popen`. Returns what it printed; fails where the code does."""
+        with self.popen(code, *args, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                output, errors = process.communicate(timeout=timeout)
+            finally:
+                process.kill()
+        assert process.returncode == 0, f"status {process.returncode}\n{output}{errors}"
+        return output
+
+
+@pytest.fixture(scope="session")
+def ordinary_user() -> OrdinaryUser:
+    if os.getuid() != 0:
+        return OrdinaryUser(uid=os.getuid(), gid=os.getgid())
+    nobody = pwd.getpwnam("nobody")
+    return OrdinaryUser(uid=nobody.pw_uid, gid=nobody.pw_gid)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium. A test makes a context for each student: `with browser.new_context() as student`."""
+    executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if executable is None:
+        pytest.fail("The browser tests need Chromium. Run: sudo apt-get update && sudo apt-get install -y chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, headless=True, args=list(CHROMIUM_ARGS))
+        yield chromium
+        chromium.close()

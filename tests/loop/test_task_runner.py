@@ -1,0 +1,212 @@
+"""Task runners: each task at most once, whoever dies, stops, or loses the store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit.loop.task_runner import TaskRunner, TaskRunners
+from labkit.tasks import WebLabTask, current_task_stopping
+from labkit.testing.store import StoreServer
+from labkit.threads import LabThread
+from tests.tasks.task_lab import GUARD, TaskLab, delay, register, wait_until
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[StoreServer]:
+    with StoreServer() as server:
+        yield server
+
+
+@pytest.fixture
+def lab(server: StoreServer) -> Iterator[TaskLab]:
+    with TaskLab(server.url) as lab:
+        register(lab.tasks)
+        yield lab
+
+
+def code_of(task: WebLabTask) -> str:
+    error = task.retrieve().error
+    return str(error["code"]) if error else f"no error, {task.status}"
+
+
+def owner_of(lab: TaskLab, task: WebLabTask) -> str:
+    record = lab.kept.read(task.task_id)
+    return record.owner if record is not None else ""
+
+
+def test_submission_wakes_a_sleeping_runner(lab: TaskLab) -> None:
+    with lab.runners(1), lab.request(lab.session()):
+        for number in range(20):
+            assert delay(lab, "add", number, 1).join(GUARD).result == number + 1
+
+
+def test_one_runner_is_the_work_of_one_thread_and_a_kick_wakes_it(lab: TaskLab) -> None:
+    made: list[TaskRunner] = []
+    thread = LabThread("task-1", lambda _: made[0].run(), wake=lambda: made[0].kick())
+    made.append(TaskRunner(lab.tasks, thread.stopping))
+    thread.start()
+    wait_until(lambda: made[0].sleeping)
+    thread.stop()
+    thread.join(GUARD)
+    assert not thread.is_alive()
+
+
+def test_runners_can_be_started_and_stopped_twice(lab: TaskLab) -> None:
+    runners = TaskRunners(lab.tasks, 2)
+    assert runners.stop(1.0) == []
+    runners.start()
+    runners.start()
+    wait_until(lab.kept.has_runner)
+    assert repr(runners) == "<TaskRunners 2 of 2>"
+    assert [runners.stop(GUARD), runners.stop(1.0)] == [[], []]
+    wait_until(lambda: not lab.kept.has_runner(), "the beat without the role")
+    runners.start()
+    with lab.request(lab.session()):
+        assert delay(lab, "add", 1, 2).join(GUARD).result == 3
+    assert runners.stop(GUARD) == []
+
+
+def test_task_that_exits_kills_no_runner(lab: TaskLab) -> None:
+    @lab.tasks.task()
+    def leave() -> None:
+        raise SystemExit(1)
+
+    with lab.runners(1), lab.request(lab.session()):
+        assert code_of(leave.delay().join(GUARD)) == "exception"
+        assert delay(lab, "add", 1, 2).join(GUARD).done
+
+
+def test_stopping_the_runners_asks_the_task_to_stop_and_keeps_its_result(lab: TaskLab) -> None:
+    begun = threading.Event()
+
+    @lab.tasks.task()
+    def work() -> str:
+        begun.set()
+        wait_until(lambda: current_task_stopping)
+        return "in order"
+
+    with lab.request(lab.session()):
+        with lab.runners(1):
+            task = work.delay()
+            waiting = delay(lab, "add", 1, 2)
+            assert begun.wait(GUARD)
+        assert task.retrieve().result == "in order"
+        assert waiting.retrieve().submitted
+
+
+def test_task_that_ignores_the_stop_is_lost_and_its_late_result_dropped(lab: TaskLab, tmp_path: Path) -> None:
+    runners = TaskRunners(lab.tasks, 1)
+    runners.start()
+    with lab.request(lab.session()):
+        task = delay(lab, "await_file", str(tmp_path / "go"))
+    wait_until(lambda: task.retrieve().running)
+    left = runners.stop(0.1)
+    assert [thread.name for thread in left] == ["task-1"]
+    assert code_of(task) == "lost"
+    (tmp_path / "go").touch()
+    left[0].join(GUARD)
+    assert not left[0].is_alive()
+    assert code_of(task) == "lost"
+
+
+def test_token_that_got_lost_with_a_runner_is_repaired_by_the_beat(lab: TaskLab) -> None:
+    with lab.request(lab.session()):
+        task = delay(lab, "add", 1, 2)
+    token_and_id = lab.store.keys["task_wake"], lab.store.keys["queue"]
+    lab.store.command("DEL", *token_and_id)
+    with lab.runners(1) as runners:
+        wait_until(lambda: all(runner.sleeping for runner, _ in runners._running))
+        lab.store.command("RPUSH", lab.store.keys["queue"], task.task_id)  # and no token
+        assert task.join(GUARD).done
+
+
+def test_runners_outlast_a_store_that_is_away_for_a_moment(tmp_path: Path) -> None:
+    with StoreServer(append_only=True) as server, TaskLab(server.url) as lab:
+        register(lab.tasks)
+        with lab.runners(2), lab.request(lab.session()):
+            task = delay(lab, "await_file", str(tmp_path / "go"))
+            wait_until(lambda: task.retrieve().running)
+            server.stop()
+            (tmp_path / "go").touch()  # it ends while nobody can be told
+            server.start()
+            assert task.join(GUARD).result == "late"
+            assert delay(lab, "add", 1, 2).join(GUARD).done
+
+
+def test_process_that_was_renamed_runs_the_next_task_under_its_new_name(lab: TaskLab, tmp_path: Path) -> None:
+    with lab.reaping(), lab.runners(1), lab.request(lab.session()):
+        task = delay(lab, "await_file", str(tmp_path / "go"))
+        wait_until(lambda: task.retrieve().running)
+        old = lab.process.id
+        lab.store.command("ZADD", lab.store.keys["processes"], 1000, old)
+        wait_until(lambda: lab.process.id != old, "the new name")
+        assert code_of(task.join(GUARD)) == "lost"
+        (tmp_path / "go").touch()
+        following = delay(lab, "add", 1, 2)
+        assert following.join(GUARD).done
+        assert owner_of(lab, following) == lab.process.id
+        assert code_of(task) == "lost"
+
+
+def test_killed_process_loses_its_task_and_frees_its_unique_lock(lab: TaskLab, tmp_path: Path) -> None:
+    child, process = lab.child()
+    with lab.reaping(), lab.request(lab.session()):
+        task = delay(lab, "alone", str(tmp_path / "go"))
+        wait_until(lambda: task.retrieve().running)
+        assert owner_of(lab, task) == process
+        assert code_of(delay(lab, "alone", str(tmp_path / "go"))) == "exception"
+        child.kill()
+        (tmp_path / "go").touch()
+        assert code_of(task.join(GUARD)) == "lost"
+        with lab.runners(1):
+            following = delay(lab, "alone", str(tmp_path / "go"))
+            assert following.join(GUARD).result == following.task_id
+        assert code_of(task) == "lost"  # and never runs again
+
+
+def test_stopped_process_wakes_up_to_a_lost_task(lab: TaskLab, tmp_path: Path) -> None:
+    child, process = lab.child()
+    with lab.reaping(), lab.request(lab.session()):
+        task = delay(lab, "await_file", str(tmp_path / "go"))
+        wait_until(lambda: task.retrieve().running)
+        os.kill(child.pid, signal.SIGSTOP)
+        try:
+            assert code_of(task.join(GUARD)) == "lost"
+            (tmp_path / "go").touch()
+        finally:
+            os.kill(child.pid, signal.SIGCONT)
+        following = delay(lab, "note", str(tmp_path / "notes"), "awake")
+        assert following.join(GUARD).done
+        assert owner_of(lab, following) != process
+        assert code_of(task) == "lost"
+        assert task.result is None
+
+
+def test_process_that_is_asked_to_end_does_so_in_order(lab: TaskLab, tmp_path: Path) -> None:
+    child, _ = lab.child()
+    with lab.request(lab.session()):
+        task = delay(lab, "alone", str(tmp_path / "never"))
+        wait_until(lambda: task.retrieve().running)
+        child.terminate()
+        assert task.join(GUARD).result == task.task_id
+    assert child.wait(GUARD) == 0
+
+
+def test_many_processes_run_each_task_exactly_once(lab: TaskLab, tmp_path: Path) -> None:
+    count, notes = 2000, tmp_path / "notes"
+    with lab.request(lab.session()):
+        tasks = [delay(lab, "note", str(notes), str(number)) for number in range(count)]
+    children = [lab.child(threads=3)[1] for _ in range(4)]
+    for task in tasks:
+        task.join(GUARD * 3)
+    assert all(task.done for task in tasks)
+    assert Counter(notes.read_text().split()) == Counter(map(str, range(count)))
+    assert {owner_of(lab, task) for task in tasks} <= set(children)
+    assert lab.kept.queued() == 0

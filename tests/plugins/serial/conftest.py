@@ -1,0 +1,107 @@
+"""What tests of the serial driver need: a link that remembers, a board with a record, drivers that are closed."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit.testing.board import BoardProcess
+from labkit_plugins.serial import SerialOptions, SerialPort, SimulatedSerialPort
+from labkit_plugins.serial.control import Control, ControlError
+
+
+@dataclass
+class RecordingLink:
+    """A device's link that keeps what the driver gave, and lets a test wait for it."""
+
+    folder: Path
+    name: str = "bench-1/console"
+    data: bytes = b""
+    losses: list[str] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def emit(self, feed: str, data: Any) -> None:
+        assert feed == "received"
+        with self.changed:
+            self.data += data
+            self.changed.notify_all()
+
+    def lost(self, reason: str) -> None:
+        with self.changed:
+            self.losses.append(reason)
+            self.changed.notify_all()
+
+    def wait_data(self, expected: bytes) -> bytes:
+        with self.changed:
+            assert self.changed.wait_for(lambda: expected in self.data, 10), self.data
+            return self.data
+
+    def wait_lost(self) -> str:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.losses, 10)
+            return self.losses[0]
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> RecordingLink:
+    folder = tmp_path / "link"
+    folder.mkdir()
+    return RecordingLink(folder)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[BoardProcess]:
+    with BoardProcess.start(tmp_path / "board") as running:
+        yield running
+
+
+@pytest.fixture
+def open_port(board: BoardProcess, link: RecordingLink) -> Iterator[Callable[..., SerialPort]]:
+    """Open the real driver at the board; options by keyword."""
+    opened: list[SerialPort] = []
+
+    def open_it(**options: Any) -> SerialPort:
+        port = SerialPort(SerialOptions.model_validate({"port": str(board.path)} | options), link)
+        opened.append(port)
+        port.open()
+        return port
+
+    yield open_it
+    for port in opened:
+        port.close()
+
+
+@pytest.fixture
+def twin(link: RecordingLink) -> Iterator[SimulatedSerialPort]:
+    """A twin that is not open yet; afterwards its board is ended too, which otherwise lives as long as pytest."""
+    port = SimulatedSerialPort(SerialOptions.model_validate({"simulate": True}), link)
+    yield port
+    port.close()
+    end_board(port)
+
+
+def end_board(port: SimulatedSerialPort) -> None:
+    """End the board of a twin and wait until it has removed its files."""
+    try:
+        control = Control(port.control)
+    except (FileNotFoundError, ConnectionError):
+        return
+    with control:
+        with contextlib.suppress(ControlError):
+            control.ask("end")
+        assert control.wait_for_end(10)
+
+
+def finish(generator: Any) -> Any:
+    """Run a generator command to its end, as the host does; its result."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value

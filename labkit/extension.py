@@ -135,6 +135,13 @@ class WebLab:
         if self._workers is not None and not self._workers.running:
             self._workers.start()
 
+    def serve_only(self) -> None:
+        """Run no host, reaper or task runner in this process, whatever the settings say: `labkit loop` does all that.
+
+        For processes that serve the web; call it before the first request.
+        """
+        self._workers = None
+
     # -- the author's functions
 
     def initial_url(self, func: Function) -> Function:

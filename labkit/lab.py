@@ -75,6 +75,7 @@ class Lab:
         self._keeper = None if settings.redis_url else EmbeddedStore(instance)
         self._store: Store | None = None
         self._opening = threading.Lock()
+        self._at_work: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Lab {self.name}>"
@@ -183,10 +184,22 @@ class Lab:
         """The user of a session, whoever asks."""
         return user_of(self, self.sessions.touch(session_id, poll=False))
 
+    @contextlib.contextmanager
+    def only_once(self, session_id: str) -> Iterator[bool]:
+        """Whether this thread is the only one of this process in such a block for the session (an ending, say)."""
+        with self._opening:
+            first = session_id not in self._at_work
+            self._at_work.add(session_id)
+        try:
+            yield first
+        finally:
+            if first:
+                self._at_work.discard(session_id)
+
     def call_from_panel(
         self, record: SessionRecord, device: str, command: str, args: list[Any], kwargs: dict[str, Any]
     ) -> Any:
-        """Use a command for a session's own browser: only one that is marked for the panel, of the session's devices."""
+        """Use a command for a session's own browser: only one that is marked for the panel, of its devices."""
         bound = BoundSession(session_id=record.session_id, purpose=Purpose.REQUEST, fences=record.fences)
         return self.devices.proxy(bound, device).call(command, *args, panel=True, **kwargs)
 

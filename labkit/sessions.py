@@ -245,7 +245,11 @@ def carry_out_ending(lab: Lab, session_id: str) -> bool:
     Blocks at most for the sum of the steps' limits. Returns False where somebody else is at it, or took it over.
     """
     lab.process.start()
-    owner = lab.process.id
+    with lab.only_once(session_id) as first:
+        return first and _carry_out(lab, session_id, lab.process.id)
+
+
+def _carry_out(lab: Lab, session_id: str, owner: str) -> bool:
     claimed = lab.sessions.claim_ending(session_id, owner, _longest(lab))
     if isinstance(claimed, str):
         return False
@@ -297,6 +301,8 @@ def _run_on_dispose(lab: Lab, bound: BoundSession, record: SessionRecord) -> Non
         )
         return
     store = lab.task_services.store
+    if not lab.processes.with_role("tasks"):
+        lab.tasks.run_pending()
     submitted = store.unfinished(bound.session_id, purpose=Purpose.ENDING)
     left = store.wait_unfinished(bound.session_id, submitted, deadline.left())
     if left:

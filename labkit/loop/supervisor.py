@@ -92,7 +92,11 @@ def run_loop(lab: Lab, *, threads: int | None = None) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    workers = Workers(lab, task_threads=lab.settings.task_threads if threads is None else threads)
+    workers = Workers(
+        lab,
+        task_threads=lab.settings.task_threads if threads is None else threads,
+        reaper=lab.settings.autoclean_thread,
+    )
     workers.start()
     log.info("loop started process=%s benches=%s", lab.process.id, ",".join(lab.catalog.benches) or "-")
     replace = threading.Event()

@@ -32,7 +32,7 @@ FAMILIES: Sequence[tuple[str, str]] = (
     ("events", "family: session id -> stream: what the session shows to its page, and what its waiters wait for"),
     ("session_tasks", "family: session id -> list of task ids, in the order of submission"),
     ("task", "family: task id -> hash, the task's record"),
-    ("task_done", "family: task id -> list that gets one token when the task has ended"),
+    ("task_done", "family: task id -> stream that gets one entry when the task has ended"),
     ("feed", "family: session id/bench/device/feed -> stream of what the device gave in this session"),
     (
         "calls",

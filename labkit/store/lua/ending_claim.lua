@@ -1,4 +1,5 @@
--- Take over the ending of a session, at the step that it has come to, where nobody alive is at it.
+-- Take over the ending of a session, at the step that it has come to, where no other process alive is at it.
+-- A process makes sure itself that only one of its threads is; one whose thread failed may claim again.
 -- ARGV: time, session, process, longest time that the claim may last
 -- Returns: {claimed, field, value, ...} with the new fence | {held, owner} | {state}
 --@include benches
@@ -12,7 +13,7 @@ if s.state ~= "ending" then
   return { s.state or "unknown" }
 end
 local till = tonumber(s.claim_until or "0")
-if s.owner ~= "" and alive(s.owner) and now <= till and till <= now + length then
+if s.owner ~= "" and s.owner ~= process and alive(s.owner) and now <= till and till <= now + length then
   redis.call("ZADD", K.deadlines, math.min(now + GONE, till), id)
   return { "held", s.owner }
 end

@@ -14,6 +14,9 @@ for _, family in ipairs({ "session", "data", "events", "session_tasks" }) do
   redis.call("EXPIRE", of(family, id), keep)
 end
 for _, task in ipairs(redis.call("LRANGE", of("session_tasks", id), 0, -1)) do
-  redis.call("EXPIRE", of("task", task), keep)
+  local status = redis.call("HGET", of("task", task), "status")
+  if status == "done" or status == "failed" then -- one that still runs gets its end from its own end
+    redis.call("EXPIRE", of("task", task), keep)
+  end
 end
 return "finished"

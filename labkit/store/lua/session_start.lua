@@ -24,7 +24,8 @@ end
 redis.call("HSET", of("session", id), "state", "starting", "owner", owner, "start_until", stamp(now + start_timeout),
   "start_date", stamp(max_date - length), "max_date", stamp(max_date), "last_poll", stamp(now), "timeout", ARGV[10],
   "created", stamp(now), "exited", "0", "user", ARGV[11], "benches", benches, "fence", fence, "reason", "", "step", "reserved")
-redis.call("ZADD", K.deadlines, now + start_timeout, id)
+-- looked at early: its owner may die long before its time is over
+redis.call("ZADD", K.deadlines, now + math.min(start_timeout, GONE), id)
 event(id, "state", "starting")
 redis.call("EXPIRE", of("events", id), math.ceil(max_date - now) + 86400)
 if bench then

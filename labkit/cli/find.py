@@ -1,0 +1,142 @@
+"""Finds the lab that a command works on. What is wrong with it becomes a `Failure` that says what to do.
+
+In this order: the demo that LABKIT_DEMO names; the app of `--app` or LABKIT_APP; `lab.py` of the current folder with
+its `app` or `create_app`; the generic lab of the current folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labkit.commands.failure import MISCONFIGURED, Failure, failures
+from labkit.devices.problems import nearest
+from labkit.errors import WebLabError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from labkit.lab import Lab
+
+ATTRIBUTES = ("app", "application", "create_app", "make_app")
+"""What an app, or a function that makes it, is called where nobody says it."""
+
+
+def find_lab(environment: Mapping[str, str]) -> Lab:
+    """Find the lab. Errors: `Failure`."""
+    lab: Lab = find_app(environment).extensions["weblab"].lab
+    return lab
+
+
+def find_app(environment: Mapping[str, str]) -> Flask:
+    """Find the lab's Flask app, which has a WebLab. Errors: `Failure`, also for every wrong declaration."""
+    with failures():
+        if environment.get("LABKIT_DEMO"):
+            from labkit.cli.demo_lab import demo_app
+
+            return demo_app(environment)
+        name = environment.get("LABKIT_APP") or ("lab" if Path("lab.py").is_file() else "")
+        if name:
+            app = load_app(name)
+            simulate_where_asked(app, environment)
+            return app
+        from labkit.cli.generic import generic_app
+
+        return generic_app(Path.cwd(), environment)
+
+
+def simulate_where_asked(app: Flask, environment: Mapping[str, str]) -> None:
+    """`labkit run --simulate` and LABKIT_SIMULATE stand above an app's own config."""
+    from labkit.settings import read_settings
+
+    lab: Lab = app.extensions["weblab"].lab
+    if read_settings({"LABKIT_SIMULATE": environment.get("LABKIT_SIMULATE")}).simulate and not lab.settings.simulate:
+        lab.settings = dataclasses.replace(lab.settings, simulate=True)
+        with contextlib.suppress(AttributeError):
+            del lab.catalog  # the one with the hardware's own drivers
+
+
+def load_app(name: str) -> Flask:
+    """Import `module:app`, `module:create_app` or `module`. Errors: `Failure`."""
+    module_name, _, attribute = name.partition(":")
+    module = load_module(module_name)
+    found = attribute_of(module, attribute.removesuffix("()"))
+    return checked(found, f"{module_name}:{attribute or 'app'}")
+
+
+def load_module(name: str) -> ModuleType:
+    """Import the author's module from the current folder. Its own errors are shown with their traceback."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            where = f"{here}, nor among the installed packages"
+            raise Failure(f"There is no module '{error.name}' in {where}.", code=MISCONFIGURED) from None
+        raise fault(f"Importing '{name}' failed: {error}.", error) from error
+    except WebLabError:
+        raise
+    except Exception as error:
+        raise fault(f"Importing '{name}' failed: {type(error).__name__}: {error}", error) from error
+
+
+def attribute_of(module: ModuleType, name: str) -> Any:
+    if name:
+        if hasattr(module, name):
+            return getattr(module, name)
+        meant = nearest(name, vars(module))
+        hint = f" Did you mean {meant}?" if meant else ""
+        raise Failure(f"The module '{module.__name__}' has no '{name}'.{hint}", code=MISCONFIGURED)
+    for known in ATTRIBUTES:
+        if hasattr(module, known):
+            return getattr(module, known)
+    names = ", ".join(ATTRIBUTES)
+    raise Failure(
+        f"The module '{module.__name__}' has no app: none of {names}. Say its name: --app {module.__name__}:NAME", code=MISCONFIGURED
+    )
+
+
+def checked(found: Any, name: str) -> Flask:
+    """The app itself, made where it is a factory. Errors: `Failure` where it is no Flask app with a WebLab."""
+    from flask import Flask
+
+    if callable(found) and not isinstance(found, Flask):
+        try:
+            found = found()
+        except WebLabError:
+            raise
+        except Exception as error:
+            raise fault(f"'{name}' failed to make the app: {type(error).__name__}: {error}", error) from error
+    if not isinstance(found, Flask):
+        raise Failure(f"'{name}' is of type {type(found).__name__}; it must be a Flask app.", code=MISCONFIGURED)
+    if "weblab" not in found.extensions:
+        raise Failure(f"The app '{name}' is no lab: it has no WebLab. Add one: weblab = WebLab(app)", code=MISCONFIGURED)
+    return found
+
+
+def fault(message: str, error: Exception) -> Failure:
+    """A failure of the author's own code: its traceback is printed, from their first line on."""
+    click.echo("".join(traceback.format_exception(type(error), error, own_part(error))), err=True)
+    return Failure(message, code=MISCONFIGURED)
+
+
+def own_part(error: Exception) -> Any:
+    """The traceback without labkit's and importlib's frames at its beginning."""
+    part = error.__traceback__
+    while part is not None:
+        file = part.tb_frame.f_code.co_filename
+        if file != __file__ and "importlib" not in file:
+            return part
+        part = part.tb_next
+    return None

@@ -1,0 +1,53 @@
+"""What gunicorn needs of labkit: the app, and hooks that end a worker in order. Used by `labkit web`, and only there.
+
+gunicorn reads its hooks from this module (`-c python:labkit.cli.serving`) and calls `make_app` in each worker, so every
+worker loads the app by itself and nothing is carried over a fork.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.errors import AppImportError
+
+from labkit.cli.find import find_app
+from labkit.commands.failure import Failure
+from labkit.commands.logs import PART, QUIET, set_up_logs
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+log = logging.getLogger("labkit.web")
+
+MASTER_GRACE = 4
+"""Seconds after which gunicorn kills a worker that was asked to end."""
+WORKER_GRACE = 2
+"""Seconds that a worker waits for its requests. Less, so that it can still leave the store before it is killed."""
+
+
+def make_app() -> Flask:
+    """Make the lab's app for one worker, which serves only. Errors: gunicorn's, which it shows without a traceback."""
+    set_up_logs(os.environ.get(PART, ""), quiet=bool(os.environ.get(QUIET)))
+    try:
+        app = find_app(os.environ)
+    except Failure as failure:
+        raise AppImportError(failure.message) from failure
+    app.extensions["weblab"].serve_only()
+    return app
+
+
+def post_worker_init(worker: Any) -> None:
+    """gunicorn's hook: a worker is ready."""
+    worker.cfg.set("graceful_timeout", WORKER_GRACE)
+    log.info("web worker started pid=%d", os.getpid())
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    """gunicorn's hook: a worker has answered what it could, and ends."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None:
+        app.extensions["weblab"].close()
+        logging.shutdown()
+        os._exit(0)  # the threads of open WebSockets wait for browsers, and Python would wait for those threads

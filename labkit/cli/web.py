@@ -1,0 +1,104 @@
+"""`web`: serves the lab by gunicorn. Only serves; what owns hardware and runs tasks is `labkit loop`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from labkit.commands.failure import Failure, LabCommand
+from labkit.commands.source import LabSource
+
+if TYPE_CHECKING:
+    import socket
+
+CHECKED = "LABKIT_CHECKED"
+"""Environment variable of the children of `labkit run`: the lab was loaded and found good."""
+
+host_option = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0: all.")
+port_option = click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0: any.")
+
+
+@click.command(cls=LabCommand)
+@host_option
+@port_option
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Web processes.")
+@click.option(
+    "--threads", default=100, show_default=True, type=click.IntRange(min=2),
+    help="Threads of each; an open page takes one.",
+)  # fmt: skip
+@click.option("--quiet", is_flag=True, help="Log warnings and errors only.")
+@click.option("--fd", type=int, hidden=True, help="An open socket to serve at, of the parent process.")
+@click.pass_context
+def web(context: click.Context, host: str, port: int, workers: int, threads: int, quiet: bool, fd: int | None) -> None:
+    """Serve the lab's pages and its API for the RLMS.
+
+    Only serves: run `labkit loop` beside it, as another service. Several may run on one store.
+    """
+    from labkit.commands.logs import QUIET
+
+    if not os.environ.get(CHECKED):
+        check_lab(context)
+    listening = None
+    if fd is None:
+        listening = listen(host, port)
+        fd = listening.fileno()
+        os.set_inheritable(fd, True)
+        click.echo(f"Serving at {url_of(listening)}  (Ctrl-C stops it)", err=True)
+    if quiet:
+        os.environ[QUIET] = "1"
+    os.execv(sys.executable, gunicorn(fd, workers=workers, threads=threads, quiet=quiet))
+
+
+def check_lab(context: click.Context) -> None:
+    """Load the lab once before anything is started, for the sake of clear errors."""
+    source = context.find_object(LabSource)
+    if source is not None:
+        source.lab.close()
+
+
+def gunicorn(fd: int, *, workers: int, threads: int, quiet: bool) -> list[str]:
+    """The command line of gunicorn."""
+    from labkit.cli.serving import MASTER_GRACE
+
+    options = {
+        "--bind": f"fd://{fd}",
+        "--worker-class": "gthread",
+        "--workers": str(workers),
+        "--threads": str(threads),
+        "--graceful-timeout": str(MASTER_GRACE),
+        "--log-level": "warning" if quiet else "info",
+        "--config": "python:labkit.cli.serving",
+    }
+    words = [word for option in options.items() for word in option]
+    return [sys.executable, "-m", "gunicorn", "--no-control-socket", *words, "labkit.cli.serving:make_app()"]
+
+
+def listen(host: str, port: int, *, or_any: bool = False) -> socket.socket:
+    """Open the listening socket. or_any: any free port where this one is taken. Errors: `Failure`."""
+    import errno
+    import socket
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE and or_any:
+            return listen(host, 0)
+        if error.errno == errno.EADDRINUSE:
+            raise Failure(f"Port {port} of {host} is in use by another program. Stop that one, or choose another by --port.") from None
+        raise Failure(f"Can't serve at {host}, port {port}: {error.strerror or error}.") from None
+    return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """The URL of a listening socket, as a browser on this machine takes it."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,126 @@
+"""`devices`: what everybody may know of every device, as a table or as JSON. Reads the store, opens nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labkit.commands.failure import LabCommand
+from labkit.commands.source import pass_lab
+from labkit.commands.times import iso_time, local_time, zone
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from labkit.lab import Lab
+    from labkit.store.reservations import BenchView, DeviceView
+
+WIDE = 200
+"""Columns where the output is no terminal: a line for each device, so that grep finds all of it."""
+
+
+@click.command(cls=LabCommand)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a list with an object for each device.")
+@pass_lab
+def devices(lab: Lab, as_json: bool) -> None:
+    """Show every device: its condition, and its hold."""
+    benches = lab.reservations.benches()
+    if as_json:
+        click.echo(json.dumps([facts(bench, device) for bench, device in pairs(benches)], indent=2))
+    elif benches:
+        print_table(benches)
+    else:
+        hint = "Start `labkit loop`" if lab.declares_devices else "Declare one in devices/, and start `labkit loop`"
+        click.echo(f"No bench is known yet. {hint}.")
+
+
+def pairs(benches: Iterable[BenchView]) -> Iterator[tuple[BenchView, DeviceView]]:
+    """Each device with its bench."""
+    return ((bench, device) for bench in benches for device in bench.devices)
+
+
+def facts(bench: BenchView, device: DeviceView) -> dict[str, Any]:
+    """What is known of a device, for programs. Times are ISO 8601 in UTC; None where there is none."""
+    held = device.hold != "none"
+    return {
+        "bench": bench.name,
+        "device": device.name.partition("/")[2],
+        "name": device.name,
+        "kind": kind_of(bench, device),
+        "title": known_of(bench, device).get("title", ""),
+        "condition": device.condition if bench.host else "offline",
+        "reason": device.reason if bench.host else "no host",
+        "condition_since": iso_time(device.condition_since),
+        "hold": device.hold,
+        "since": iso_time(device.since) if held else None,
+        "until": iso_time(device.until) if held else None,
+        "host": bench.host or None,
+        "machine": bench.machine or None,
+    }
+
+
+def known_of(bench: BenchView, device: DeviceView) -> dict[str, Any]:
+    """What the host published of one device."""
+    published = bench.info.get("devices", {})
+    return dict(published.get(device.name.partition("/")[2], {}))
+
+
+def kind_of(bench: BenchView, device: DeviceView) -> str:
+    return str(known_of(bench, device).get("kind", ""))
+
+
+def print_table(benches: Iterable[BenchView]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDE)
+    console.print(table(benches))
+
+
+def table(benches: Iterable[BenchView]) -> Table:
+    """The table of all devices, a section for each bench."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=f"Times are {zone()}.", caption_justify="left")
+    made.add_column("device", no_wrap=True)
+    made.add_column("kind", no_wrap=True)
+    made.add_column("condition", overflow="fold")
+    made.add_column("hold", no_wrap=True)
+    made.add_column("since", no_wrap=True)
+    made.add_column("until", no_wrap=True)
+    made.add_column("host", overflow="fold")
+    for bench in benches:
+        for device in bench.devices:
+            made.add_row(*row(bench, device))
+        made.add_section()
+    return made
+
+
+def row(bench: BenchView, device: DeviceView) -> tuple[str, ...]:
+    from rich.markup import escape
+
+    known = facts(bench, device)
+    condition, reason = known["condition"], known["reason"]
+    color = {"ok": "green", "offline": "yellow", "faulty": "red"}.get(condition, "")
+    shown = f"[{color}]{condition}[/]" if color else escape(condition)
+    held = device.hold != "none"
+    return (
+        escape(device.name),
+        escape(kind_of(bench, device)),
+        f"{shown} {escape(reason)}".rstrip(),
+        {"none": "[dim]free[/]", "reserved": "[bold]reserved[/]"}.get(device.hold, escape(device.hold)),
+        local_time(device.since) if held else "",
+        local_time(device.until) if held and device.hold == "reserved" else "",
+        escape(host_name(bench)),
+    )
+
+
+def host_name(bench: BenchView) -> str:
+    """The process that hosts a bench, as people look for it: its machine and process id."""
+    machine, _, rest = bench.host.rpartition(":")[0].rpartition(":")
+    return f"{machine} {rest}" if machine else (bench.host or f"none ({bench.machine})" if bench.machine else "none")

@@ -1,0 +1,48 @@
+"""Where a command gets its lab from: found by the `labkit` program, or that of the app which `flask` has loaded.
+
+A command is written once, takes its lab as first argument by `@pass_lab`, and does not know which of them runs it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from labkit.errors import WebLabNotInitializedError
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class LabSource:
+    """Finds the lab when a command first asks for it, so that `--help` never loads an app."""
+
+    def __init__(self, find: Callable[[], Lab]):
+        self._find = find
+
+    @cached_property
+    def lab(self) -> Lab:
+        return self._find()
+
+
+def pass_lab(function: Callable[Concatenate[Lab, P], R]) -> Callable[P, R]:
+    """Give a command its lab as first argument; the lab is closed when the command is over."""
+
+    @functools.wraps(function)
+    def with_lab(*args: P.args, **kwargs: P.kwargs) -> R:
+        context = click.get_current_context()
+        source = context.find_object(LabSource)
+        if source is None:
+            raise WebLabNotInitializedError("This command has no lab: run it by `labkit` or by `flask weblab`.")
+        lab = source.lab
+        context.call_on_close(lab.close)
+        return function(lab, *args, **kwargs)
+
+    return with_lab  # type: ignore[return-value]

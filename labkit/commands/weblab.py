@@ -1,0 +1,33 @@
+"""The group `flask weblab`: those commands that make sense beside an app. Used by the extension."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from labkit.commands.devices import devices
+from labkit.commands.fake import fake
+from labkit.commands.loop import loop
+from labkit.commands.release import release
+from labkit.commands.source import LabSource
+from labkit.commands.upkeep import clean_expired_users, run_tasks
+
+if TYPE_CHECKING:
+    from labkit.lab import Lab
+
+SHARED: tuple[click.Command, ...] = (loop, devices, release, fake, clean_expired_users, run_tasks)
+"""The commands that `labkit` has too, in the order of its help."""
+
+
+def weblab_commands(lab: Lab) -> list[click.Command]:
+    """What a WebLab adds to `app.cli`: the group `weblab`, whose commands work on this lab."""
+
+    @click.group("weblab", help="The remote laboratory of this app.")
+    @click.pass_context
+    def weblab(context: click.Context) -> None:
+        context.obj = LabSource(lambda: lab)
+
+    for command in SHARED:
+        weblab.add_command(command)
+    return [weblab]

@@ -1,0 +1,132 @@
+"""kill -9 of the loop in the middle of a call: what the caller is told, what is never repeated, what comes back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.flows.harness import FlowLab, Student, eventually
+
+
+def ask_in_background(student: Student, line: str, until: str) -> tuple[threading.Thread, list[Any]]:
+    """A view that writes a line and waits for an answer that never comes; its answer is in the list at the end."""
+    answers: list[Any] = []
+
+    def run() -> None:
+        started = time.monotonic()
+        status, text, _ = student.ask("POST", f"/ask?line={line}&until={until}&timeout=60", b"")
+        answers.extend([status, text, time.monotonic() - started])
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, answers
+
+
+def test_a_killed_loop_loses_the_running_call_and_a_new_one_goes_on_with_the_session(
+    make_lab: Callable[..., FlowLab],
+) -> None:
+    lab = make_lab()
+    loop = lab.loop()
+    lab.web()
+    lab.wait_free()
+    student = lab.rlms.must_start(length=120).enter()
+    thread, answers = ask_in_background(student, "echo-before", "never-comes")
+    lab.boards[0].wait_received(b"echo-before\r")
+    lab.kill(loop)
+    killed = time.monotonic()
+    thread.join(30)
+    assert answers[0] == 500  # the view let the error through
+    assert "CallLostError" in lab.logs()
+    lost_after = time.monotonic() - killed
+    print(f"the running call failed as lost {lost_after:.1f} s after the kill")
+    assert lost_after < 15  # the promise is 5 s; the rest is for a machine that is busy with something else
+    began = time.monotonic()
+    status, _, _ = student.ask("POST", "/write", b"echo-dead\r")
+    assert status == 500
+    assert "has no host at the moment" in lab.logs()
+    assert time.monotonic() - began < 5
+    lab.loop()
+    eventually(lambda: student.ask("POST", "/write", b"echo-after\r")[0] == 200, what="the session goes on")
+    received = lab.boards[0].wait_received(b"echo-after\r")
+    assert received.count(b"echo-before\r") == 1
+    assert b"echo-dead" not in received
+    safe = received.rindex(b"halt\r")  # the new loop made the board safe before the session went on
+    assert received.index(b"echo-before\r") < safe < received.index(b"echo-after\r")
+    eventually(lambda: lab.rlms.dispose(student.session_id)["message"] == "Deleted")
+
+
+def test_a_session_whose_time_ended_with_its_loop_is_finished_by_the_next_loop(make_lab: Callable[..., FlowLab]) -> None:
+    lab = make_lab()
+    loop = lab.loop()
+    lab.web()
+    lab.wait_free()
+    student = lab.rlms.must_start(length=3)
+    lab.kill(loop)
+    eventually(lambda: lab.rlms.status(student.session_id) == -1, what="time over")
+    lab.loop()
+    lab.wait_state(student.session_id, "expired")
+    lab.wait_free()
+    assert len(lab.acts("on_dispose")) >= 1
+    lab.rlms.must_start("next")
+
+
+def test_a_killed_web_process_with_threads_loses_nothing_but_the_call(make_lab: Callable[..., FlowLab]) -> None:
+    lab = make_lab()
+    web = lab.threaded_web()
+    lab.wait_free()
+    student = lab.rlms.must_start(length=120).enter()
+    lab.kill(web)
+    lab.threaded_web()
+    eventually(lambda: student.ask("POST", "/write", b"# again\r")[0] == 200, what="the session goes on")
+    assert lab.boards[0].wait_received(b"# again\r").count(b"# again\r") == 1
+    eventually(lambda: lab.rlms.dispose(student.session_id)["message"] == "Deleted")
+    lab.wait_free()
+
+
+def test_a_stopped_loop_that_wakes_up_late_lets_nothing_old_through(make_lab: Callable[..., FlowLab]) -> None:
+    """SIGSTOP keeps the host's file lock: nobody else opens the tty, and after SIGCONT only what is valid then passes."""
+    lab = make_lab(settings={"LABKIT_RELEASE_TIMEOUT": 1})
+    loop = lab.loop()
+    lab.web()
+    lab.wait_free()
+    student = lab.rlms.must_start("first", length=120, client={"write": "# first\r"}).enter()
+    os.kill(loop.pid, signal.SIGSTOP)
+    try:
+        thread, answers = ask_in_background(student, "late", "never")
+        thread.join(30)
+        assert answers[0] == 500
+        second_loop = lab.loop()  # can't have the bench, but ends sessions
+        eventually(lambda: lab.rlms.dispose(student.session_id)["message"] == "Deleted", 60)
+        assert second_loop.poll() is None
+        status, answer = lab.rlms.start("second")
+        assert status == 503, answer  # its devices' condition keeps everybody out
+    finally:
+        os.kill(loop.pid, signal.SIGCONT)
+    lab.wait_free()
+    lab.rlms.must_start("second", client={"write": "# second\r"})
+    received = lab.boards[0].wait_received(b"# second\r")
+    assert b"late" not in received
+    assert received.rindex(b"halt\r") > received.index(b"# first\r")
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_loop_that_is_asked_to_end_leaves_the_board_safe_and_says_good_bye(
+    make_lab: Callable[..., FlowLab], signal_number: int
+) -> None:
+    lab = make_lab()
+    loop = lab.loop()
+    lab.web()
+    lab.wait_free()
+    lab.rlms.must_start(client={"write": "led 1 on\r"})
+    lab.boards[0].wait_received(b"led 1 on\r")
+    before = len(lab.boards[0].received())
+    lab.kill(loop, signal_number)
+    assert loop.returncode == 0
+    assert b"halt\r" in lab.boards[0].received()[before:]
+    assert lab.benches()[0].host == ""

@@ -1,0 +1,95 @@
+"""A bench with one device, `bench-1/console`, and sessions on it, in a real store; no host. For tests of feeds."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from labkit.store.connection import Store
+from labkit.store.feeds import Cursor, FeedBatch, FeedId, FeedStore
+from labkit.store.reservations import Claim, Condition, Reservations
+from labkit.store.sessions import EndReason, NewSession, Sessions, Started
+
+GUARD = 30.0
+"""Seconds after which a test that waits has failed."""
+DEVICE = "bench-1/console"
+FEED = "received"
+
+
+def wait_until(true: Callable[[], object], what: str = "it") -> None:
+    """Look again and again until something is true; fails after GUARD seconds."""
+    until = time.monotonic() + GUARD
+    while not true():
+        assert time.monotonic() < until, f"{what} did not happen within {GUARD} s"
+        time.sleep(0.005)
+
+
+class FeedBench:
+    """One bench in a store under a prefix of its own."""
+
+    def __init__(self, url: str, *, bench: str = "bench-1", prefix: str = ""):
+        self.store = Store(url, prefix or f"test-{secrets.token_hex(4)}")
+        self.bench = bench
+        self.device = f"{bench}/console"
+        self.sessions = Sessions(self.store)
+        self.reservations = Reservations(self.store)
+        self.feeds = FeedStore(self.store)
+        self._process = f"here:1:{bench}"
+        self._beat()
+        claim = self.reservations.claim_bench(
+            bench, self._process, "here", devices=["console"], features=[], info={}, silence=30
+        )
+        assert isinstance(claim, Claim)
+        self.claim_fence = claim.fence
+        self.report(0)
+
+    def _beat(self) -> None:
+        self.store.run("beat", self._process, "1", "host", 0)
+
+    def report(self, dealt_with: int, condition: Condition = Condition.OK, reason: str = "") -> None:
+        """Say as its host what condition the device is in."""
+        assert self.reservations.report(self.bench, self.claim_fence, self.device, condition, reason, dealt_with)
+
+    def start(self, *, length: float = 600.0, timeout: float = 0.0, activate: bool = True) -> tuple[str, int]:
+        """A session that has the bench. Returns its id and the fence."""
+        self._beat()
+        session_id = secrets.token_hex(8)
+        new = NewSession(
+            session_id=session_id, user={}, slot_start=None, slot_length=length, timeout=timeout, start_timeout=60.0,
+            bench=self.bench,
+        )  # fmt: skip
+        started = self.sessions.start(new, "starter")
+        assert isinstance(started, Started), started
+        if activate:
+            assert self.sessions.activate(session_id, "starter") == "active"
+        return session_id, started.fence
+
+    def end(self, session_id: str, reason: EndReason = EndReason.DISPOSED) -> None:
+        """Begin the ending: the user is out."""
+        assert self.sessions.end(session_id, reason)[0] == "begun"
+
+    def finish(self, session_id: str) -> None:
+        """Go through the rest of an ending, so that the bench is free again."""
+        self._beat()
+        record = self.sessions.claim_ending(session_id, self._process, 60.0)
+        assert not isinstance(record, str), record
+        fence = int(record.fields["fence"])
+        self.reservations.release(session_id, "", fence)
+        self.report(2**52)
+        assert self.sessions.finish(session_id, self._process, fence, 60.0)
+
+    def feed(self, session_id: str) -> FeedId:
+        return FeedId(session_id=session_id, device=self.device, feed=FEED)
+
+    def write(self, fence: int, data: bytes | str, end: int, *, epoch: int = 1, first: int = 0) -> str:
+        """Write as a host would, `end` being the offset after the data."""
+        return self.feeds.write(self.batch(fence, data, end, epoch=epoch, first=first))
+
+    def batch(self, fence: int, data: bytes | str, end: int, *, epoch: int = 1, first: int = 0) -> FeedBatch:
+        return FeedBatch(
+            device=self.device, feed=FEED, fence=fence, first=first, end=Cursor(epoch=epoch, offset=end), data=data
+        )
+
+    def key(self, session_id: str) -> str:
+        return self.store.keys.of("feed", f"{session_id}/{self.device}/{FEED}")

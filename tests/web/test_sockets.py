@@ -1,0 +1,371 @@
+"""labkit's Socket.IO server with real clients: who gets in, what a page may ask for, what senseless events do."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import flask
+import flask_socketio
+import pytest
+
+from labkit.store.sessions import EndReason
+from labkit.testing.store import StoreServer
+from labkit.web.sockets import LabSockets
+from tests.store.feed_bench import FEED, FeedBench, wait_until
+from tests.web.socket_lab import AWAY, Browser, SocketLab
+
+WHERE = {"device": "bench-1/console", "feed": FEED}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[StoreServer]:
+    with StoreServer() as server:
+        yield server
+
+
+@pytest.fixture
+def bench(server: StoreServer) -> FeedBench:
+    return FeedBench(server.url)
+
+
+@pytest.fixture
+def lab(bench: FeedBench) -> Iterator[SocketLab]:
+    with SocketLab(bench) as lab:
+        yield lab
+
+
+# -- who gets in
+
+
+def test_the_sessions_own_browser_gets_in_and_is_shown_its_session(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start(length=600)
+    browser = lab.enter(session)
+    wait_until(lambda: browser.told("session"))
+    shown = browser.told("session")[0]
+    assert (shown["state"], shown["reason"]) == ("active", "")
+    assert 590 < shown["time_left"] <= 600
+
+
+def test_nobody_gets_in_without_a_session(lab: SocketLab) -> None:
+    assert lab.browser().refusal()["data"] == {"reason": "unknown"}
+    assert lab.browser("no-such-session").refusal()["data"] == {"reason": "unknown"}
+
+
+def test_a_session_that_is_still_starting_does_not_get_in(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start(activate=False)
+    assert lab.browser(session).refusal()["data"] == {"reason": "starting"}
+
+
+@pytest.mark.parametrize("reason", [EndReason.TIME, EndReason.ADMIN])
+def test_a_session_that_is_over_does_not_get_in_and_is_told_why(
+    bench: FeedBench, lab: SocketLab, reason: EndReason
+) -> None:
+    session, _ = bench.start()
+    bench.end(session, reason)
+    assert lab.browser(session).refusal()["data"] == {"reason": reason.value}
+
+
+def test_a_user_who_logged_out_does_not_get_in(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    bench.sessions.exit(session)
+    assert lab.browser(session).refusal()["data"] == {"reason": "logout"}
+
+
+def test_nobody_gets_in_while_the_store_is_away(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    lab.broken = AWAY
+    assert lab.browser(session).refusal()["data"] == {"reason": "store"}
+
+
+def test_a_guard_that_breaks_lets_nobody_in(bench: FeedBench, lab: SocketLab, caplog: pytest.LogCaptureFixture) -> None:
+    session, _ = bench.start()
+    lab.broken = ZeroDivisionError("nobody foresaw this")
+    assert lab.browser(session).refusal()["data"] == {"reason": "store"}
+    assert "socket event failed event=connect" in caplog.text
+
+
+def test_a_page_of_another_site_does_not_get_in(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Cookie": lab.cookie(session)}
+    where = "/labkit/socket.io/?EIO=4&transport=websocket"
+    answer = lab.app.test_client().get(where, headers={**headers, "Origin": "https://elsewhere.example"})
+    assert (answer.status_code, answer.json) == (400, "Not an accepted origin.")
+
+
+def test_a_refused_connection_is_closed(lab: SocketLab) -> None:
+    browser = lab.browser()
+    browser.refusal()
+    wait_until(browser.gone.is_set)
+    wait_until(lambda: repr(lab.sockets).endswith("sockets=0>"), "the end of the connection")
+
+
+def test_polling_instead_of_a_websocket_is_refused(lab: SocketLab) -> None:
+    answer = lab.app.test_client().get("/labkit/socket.io/?EIO=4&transport=polling")
+    assert answer.status_code == 400
+
+
+# -- feeds
+
+
+def test_bytes_come_as_they_were_and_go_on_after_a_reload(bench: FeedBench, lab: SocketLab) -> None:
+    session, fence = bench.start()
+    browser = lab.enter(session)
+    assert browser.ask("subscribe", {**WHERE, "cursor": None}) == {"ok": True}
+    bench.write(fence, b"\x00\xff\r\n$ ", 6)
+    wait_until(lambda: browser.bytes() == b"\x00\xff\r\n$ ")
+    message = browser.told("feed")[0]
+    assert {key: message[key] for key in ("device", "feed", "cursor", "lost")} == {**WHERE, "cursor": "1:6", "lost": 0}
+    assert browser.ask("ack", {**WHERE, "cursor": "1:6"}) == {"ok": True}
+    browser.close()
+    bench.write(fence, b"missed", 12)
+    again = lab.enter(session)
+    assert again.ask("subscribe", {**WHERE, "cursor": message["cursor"]}) == {"ok": True}
+    wait_until(lambda: again.bytes() == b"missed")
+    assert again.told("feed")[0]["lost"] == 0
+
+
+def test_a_page_that_unsubscribes_hears_no_more(bench: FeedBench, lab: SocketLab) -> None:
+    session, fence = bench.start()
+    browser, other = lab.enter(session), lab.enter(session)
+    for each in (browser, other):
+        each.ask("subscribe", {**WHERE, "cursor": None})
+    assert browser.ask("unsubscribe", WHERE) == {"ok": True}
+    bench.write(fence, b"abc", 3)
+    wait_until(lambda: other.bytes() == b"abc")
+    assert browser.bytes() == b""
+
+
+def test_a_device_of_another_bench_is_refused(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    browser = lab.enter(session)
+    answer = browser.ask("subscribe", {"device": "bench-2/console", "feed": FEED, "cursor": None})
+    assert answer["error"]["kind"] == "UnknownDeviceError"
+    assert "bench-2/console" in answer["error"]["message"]
+
+
+def test_a_page_can_not_have_feeds_without_end(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    browser = lab.enter(session)
+    answers = [browser.ask("subscribe", {"device": bench.device, "feed": f"feed{n}"})["ok"] for n in range(70)]
+    assert answers == [True] * 64 + [False] * 6
+
+
+def test_feeds_and_answers_with_bytes_do_not_get_mixed_up(bench: FeedBench, lab: SocketLab) -> None:
+    """The relay's thread and the socket's own send at the same time; a message with bytes is several frames."""
+    session, fence = bench.start()
+    browser = lab.enter(session)
+    browser.ask("subscribe", {**WHERE, "cursor": None})
+    lab.result = b"\xff" * 100
+    stop = threading.Event()
+
+    def flood() -> None:
+        end = 0
+        while not stop.is_set():
+            end += 50
+            bench.write(fence, b"\x00" * 50, end)
+            for sid in list(lab.sockets._transports):
+                lab.sockets._send(sid, "feed", {"data": b"\x01" * 10})
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert browser.ask("call", {"device": "console", "command": "read"}) == {"ok": True, "result": lab.result}
+    finally:
+        stop.set()
+        thread.join()
+    assert not browser.gone.is_set()
+    assert len(browser.told("feed")) > 300
+
+
+# -- commands, poll, logout
+
+
+def test_a_command_is_called_with_what_the_page_gave(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    browser = lab.enter(session)
+    lab.result = {"sent": 3, "raw": b"\x00\xff"}
+    asked = {"device": "console", "command": "write", "args": [b"\x03\xff"], "kwargs": {"wait": 1.5}}
+    assert browser.ask("call", asked) == {"ok": True, "result": {"sent": 3, "raw": b"\x00\xff"}}
+    assert lab.calls == [(session, "console", "write", [b"\x03\xff"], {"wait": 1.5})]
+
+
+def test_keystrokes_keep_their_order(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    browser = lab.enter(session)
+    for number in range(200):
+        browser.client.emit("call", {"device": "console", "command": "write", "args": [number], "kwargs": {}})
+    browser.ask("poll")
+    assert [call[3] for call in lab.calls] == [[number] for number in range(200)]
+
+
+def test_an_error_of_a_command_is_an_answer(bench: FeedBench, lab: SocketLab, caplog: pytest.LogCaptureFixture) -> None:
+    session, _ = bench.start()
+    browser = lab.enter(session)
+    error = {"kind": "DeviceBusyError", "message": "Device 'bench-1/console' is busy."}
+    assert browser.ask("call", {"device": "console", "command": "busy"}) == {"ok": False, "error": error}
+    answer = browser.ask("call", {"device": "console", "command": "crash"})
+    assert (answer["ok"], answer["error"]["kind"]) == (False, "InternalError")
+    assert "socket event failed event=call" in caplog.text
+    assert "nobody foresaw this" not in str(answer)
+    assert browser.ask("poll")["ok"]
+
+
+def test_a_poll_keeps_a_silent_page_alive_and_tells_the_time(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start(length=600, timeout=60)
+    browser = lab.enter(session)
+    before = bench.sessions.touch(session, poll=False).number("last_poll")
+    answer = browser.ask("poll")
+    assert (answer["ok"], answer["state"]) == (True, "active")
+    assert 590 < answer["time_left"] <= 600
+    assert bench.sessions.touch(session, poll=False).number("last_poll") > before
+
+
+def test_logout_ends_all_pages_of_the_session(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    browser, other = lab.enter(session), lab.enter(session)
+    assert browser.ask("logout") == {"ok": True}
+    wait_until(lambda: [s["reason"] for s in other.told("session")] == ["", "logout"])
+    answer = other.ask("poll")
+    assert (answer["ok"], answer["state"], answer["reason"]) == (False, "ending", "logout")
+    wait_until(other.gone.is_set)
+
+
+# -- the guard of every event
+
+
+@pytest.mark.parametrize("event", ["subscribe", "unsubscribe", "ack", "call", "poll", "logout"])
+def test_after_the_end_no_handler_runs_and_the_page_is_out(bench: FeedBench, lab: SocketLab, event: str) -> None:
+    session, _ = bench.start()
+    browser = lab.enter(session)
+    wait_until(lambda: browser.told("session"))
+    bench.end(session, EndReason.TIME)
+    answer = browser.ask(event, {**WHERE, "command": "write", "cursor": None})
+    assert (answer["ok"], answer["error"]["kind"]) == (False, "inactive")
+    assert (answer["state"], answer["reason"]) == ("ending", "time")
+    assert lab.calls == []
+    wait_until(browser.gone.is_set)
+
+
+def test_while_the_store_is_away_no_handler_runs_and_the_page_stays(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    browser = lab.enter(session)
+    lab.broken = AWAY
+    answer = browser.ask("call", {"device": "console", "command": "write"})
+    assert answer["error"]["kind"] == "StoreUnavailableError"
+    assert lab.calls == []
+    lab.broken = None
+    assert browser.ask("call", {"device": "console", "command": "write"})["ok"]
+
+
+def test_a_page_whose_session_has_ended_is_told_and_then_disconnected(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    browser = lab.enter(session)
+    wait_until(lambda: browser.told("session"))
+    bench.end(session, EndReason.TIME)
+    bench.finish(session)
+    wait_until(browser.gone.is_set)
+    assert [(s["state"], s["reason"]) for s in browser.told("session")] == [
+        ("active", ""), ("ending", "time"), ("expired", "time"),
+    ]  # fmt: skip
+    wait_until(lambda: repr(lab.sockets).endswith("sockets=0>"))
+
+
+SENSELESS: list[Any] = [
+    None, 5, "text", [], [1], {}, {"device": None}, {"device": 5, "feed": 5}, {"device": "x" * 10_000, "feed": "f"},
+    {"device": "bench-1/console"}, {"device": "bench-1/console", "feed": ["f"]}, {"device": "../../x/y", "feed": "f"},
+    {**WHERE, "cursor": 5}, {**WHERE, "cursor": "x"}, {**WHERE, "cursor": "1" * 50 + ":0"}, {**WHERE, "feed": "a/b"},
+    {"device": "d", "command": 7}, {"device": "d", "command": "c", "args": "x"}, {"device": "d", "command": "a b"},
+    {"device": "d", "command": "c", "kwargs": [1]}, {"device": b"\xff", "feed": b"\xff"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("event", ["subscribe", "ack", "call"])
+def test_senseless_events_are_answered_with_what_is_wrong(bench: FeedBench, lab: SocketLab, event: str) -> None:
+    session, _ = bench.start()
+    browser = lab.enter(session)
+    for value in SENSELESS:
+        answer = browser.ask(event, value)
+        assert not answer["ok"], value
+        assert answer["error"]["kind"] in ("BadRequestError", "UnknownDeviceError"), value
+        assert len(answer["error"]["message"]) < 300
+    answer = browser.ask(event)
+    assert answer["error"]["kind"] == "BadRequestError"
+    assert browser.ask(event, {}, {}, {})["error"]["kind"] == "BadRequestError"
+    assert browser.ask("poll", {"a": "b"})["ok"]
+    assert lab.calls == []
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [({"feed": FEED}, "device"), ({"device": "bench-1/console"}, "feed"), ({**WHERE, "cursor": []}, "cursor")],
+)
+def test_the_answer_names_the_key_that_is_wrong(
+    bench: FeedBench, lab: SocketLab, value: dict[str, Any], key: str
+) -> None:
+    session, _ = bench.start()
+    assert lab.enter(session).ask("subscribe", value)["error"]["message"].startswith(key)
+
+
+def test_a_message_of_many_megabytes_ends_the_connection_and_nothing_else(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    browser, other = lab.enter(session), lab.enter(session)
+    browser.client.emit("call", {"device": "console", "command": "write", "args": ["x" * 5_000_000], "kwargs": {}})
+    wait_until(browser.gone.is_set)
+    assert lab.calls == []
+    assert other.ask("poll")["ok"]
+
+
+# -- coming and going, and the lab's own Socket.IO
+
+
+def test_pages_that_go_are_forgotten(bench: FeedBench, lab: SocketLab) -> None:
+    session, _ = bench.start()
+    for _ in range(20):
+        browser = lab.enter(session)
+        browser.ask("subscribe", {**WHERE, "cursor": None})
+        browser.close()
+    wait_until(lambda: repr(lab.sockets.relay) == "<Relay viewers=0 subscriptions=0>")
+    assert repr(lab.sockets).endswith("sockets=0>")
+
+
+def own_socketio(app: flask.Flask) -> flask_socketio.SocketIO:
+    """What a lab does that has a Socket.IO of its own."""
+    own = flask_socketio.SocketIO(app, async_mode="threading")
+
+    def greet(name: str) -> str:
+        flask_socketio.emit("greeted", {"name": name})  # finds its server by app.extensions
+        return f"hello {name}"
+
+    own.on_event("greet", greet)
+    return own
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_a_labs_own_socketio_works_beside(bench: FeedBench, order: str) -> None:
+    session, fence = bench.start()
+    made: list[Any] = []
+    with SocketLab(bench, **{order: lambda app: made.append(own_socketio(app))}) as lab:  # type: ignore[arg-type]
+        assert lab.app.extensions["socketio"] is made[0]
+        browser = lab.enter(session)
+        browser.ask("subscribe", {**WHERE, "cursor": None})
+        own = Browser(lab.url, "", path="socket.io")
+        own.connect()
+        assert own.ask("greet", "lab") == "hello lab"
+        wait_until(lambda: own.told("greeted") == [{"name": "lab"}])
+        bench.write(fence, b"abc", 3)
+        wait_until(lambda: browser.bytes() == b"abc")
+        assert browser.told("greeted") == []
+        own.close()
+
+
+def test_making_sockets_leaves_no_trace_but_its_path(caplog: pytest.LogCaptureFixture) -> None:
+    app = flask.Flask("lab")
+    with caplog.at_level(logging.DEBUG):
+        sockets = LabSockets(app, guard=lambda: None, call=id, logout=id, make_relay=id)  # type: ignore[arg-type]
+    assert "socketio" not in app.extensions
+    assert not [thread for thread in threading.enumerate() if thread.name == "relay"]
+    sockets.close()

@@ -29,12 +29,18 @@ def kept_credentials(instance: Path) -> dict[str, str]:
     except OSError as error:
         raise InvalidConfigError(f"The lab's credentials in {path} can't be used: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidConfigError(f"The lab's credentials in {path} can't be read. Remove the file: new ones are made.") from error
+        raise InvalidConfigError(
+            f"The lab's credentials in {path} can't be read. Remove the file: new ones are made."
+        ) from error
 
 
 def _make(path: Path) -> None:
     """Write new credentials under the name all at once; where another process was first, its ones stand."""
-    made = {"WEBLAB_USERNAME": "rlms", "WEBLAB_PASSWORD": secrets.token_urlsafe(24), "SECRET_KEY": secrets.token_urlsafe(32)}
+    made = {
+        "WEBLAB_USERNAME": "rlms",
+        "WEBLAB_PASSWORD": secrets.token_urlsafe(24),
+        "SECRET_KEY": secrets.token_urlsafe(32),
+    }
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(made, file, indent=2)

@@ -103,7 +103,8 @@ def attribute_of(module: ModuleType, name: str) -> Any:
             return getattr(module, known)
     names = ", ".join(ATTRIBUTES)
     raise Failure(
-        f"The module '{module.__name__}' has no app: none of {names}. Say its name: --app {module.__name__}:NAME", code=MISCONFIGURED
+        f"The module '{module.__name__}' has no app: none of {names}. Say its name: --app {module.__name__}:NAME",
+        code=MISCONFIGURED,
     )
 
 
@@ -121,7 +122,9 @@ def checked(found: Any, name: str) -> Flask:
     if not isinstance(found, Flask):
         raise Failure(f"'{name}' is of type {type(found).__name__}; it must be a Flask app.", code=MISCONFIGURED)
     if "weblab" not in found.extensions:
-        raise Failure(f"The app '{name}' is no lab: it has no WebLab. Add one: weblab = WebLab(app)", code=MISCONFIGURED)
+        raise Failure(
+            f"The app '{name}' is no lab: it has no WebLab. Add one: weblab = WebLab(app)", code=MISCONFIGURED
+        )
     return found
 
 

@@ -1,4 +1,4 @@
-"""The lifeline: a child of `labkit run` ends with its parent, also where that was killed. Used by the program and by run.
+"""The lifeline: a child of `labkit run` ends with its parent, also where that was killed.
 
 The parent names itself in the child's environment; the child asks the kernel for SIGTERM at its parent's end. That
 stands through exec, and so for gunicorn. The signal is tied to the thread that forked: `labkit run` forks in its main
@@ -23,7 +23,7 @@ def lifeline() -> dict[str, str]:
 
 
 def hold_lifeline() -> None:
-    """In a child: end with the parent, at once where it has gone already. Without a parent that asked for it, nothing."""
+    """In a child: end with the parent, at once where it has gone already. Where no parent asked for it, nothing."""
     parent = os.environ.pop(PARENT, "")  # not for what this process starts
     if not parent.isdecimal():
         return

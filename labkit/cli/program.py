@@ -1,4 +1,4 @@
-"""The program's commands put together, and the one option that all of them have. Imports little, so that help is quick."""
+"""The program's commands put together, and the option that all of them have. Imports little: help is quick."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ class InOrder(click.Group):
 
 @click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--app", metavar="MODULE:APP", help=f"The lab's Flask app, or its factory (or {APP}). By default lab:app where there is a lab.py."
+    "--app",
+    metavar="MODULE:APP",
+    help=f"The lab's Flask app, or its factory (or {APP}). By default lab:app where there is a lab.py.",
 )
 @click.version_option(package_name="labkit", message="%(prog)s %(version)s")
 @click.pass_context

@@ -1,4 +1,4 @@
-"""`labkit.toml`: the settings of a lab without an app, under the names that they have everywhere. All mistakes at once."""
+"""`labkit.toml`: the settings of a lab without an app, under their own names. All mistakes at once."""
 
 from __future__ import annotations
 
@@ -62,5 +62,3 @@ def _syntax(path: Path, text: str, message: str) -> str:
         return f"{path.name}:{found[2]}:{found[3]}: not valid TOML: {found[1]}."
     what = message.removesuffix(" (at end of document)")
     return f"{path.name}:{text.rstrip().count(chr(10)) + 1}: not valid TOML: {what} at the end of the file."
-
-

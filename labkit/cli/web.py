@@ -18,7 +18,9 @@ CHECKED = "LABKIT_CHECKED"
 """Environment variable of the children of `labkit run`: the lab was loaded and found good."""
 
 host_option = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0: all.")
-port_option = click.option("--port", default=5000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0: any.")
+port_option = click.option(
+    "--port", default=5000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0: any."
+)
 
 
 @click.command(cls=LabCommand)
@@ -92,7 +94,9 @@ def listen(host: str, port: int, *, or_any: bool = False) -> socket.socket:
         if error.errno == errno.EADDRINUSE and or_any:
             return listen(host, 0)
         if error.errno == errno.EADDRINUSE:
-            raise Failure(f"Port {port} of {host} is in use by another program. Stop that one, or choose another by --port.") from None
+            raise Failure(
+                f"Port {port} of {host} is in use by another program. Stop that one, or choose another by --port."
+            ) from None
         raise Failure(f"Can't serve at {host}, port {port}: {error.strerror or error}.") from None
     return listening
 

@@ -1,4 +1,4 @@
-"""Where the web part of a lab answers: `labkit run` writes it down, `labkit fake` reads it. A file in the instance folder."""
+"""Where the web part of a lab answers: `labkit run` writes it into the instance folder, `labkit fake` reads it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def forget_address(instance: Path) -> None:
 
 
 def address_of(lab: Lab, given: str | None) -> str:
-    """The URL of the running lab: what was given, else SERVER_NAME, else what `labkit run` wrote, else localhost:5000."""
+    """The URL of the lab: what was given, else SERVER_NAME, else what `labkit run` wrote, else localhost:5000."""
     if given:
         return given.rstrip("/") if "://" in given else f"http://{given.rstrip('/')}"
     if lab.app.config.get("SERVER_NAME"):

@@ -8,6 +8,6 @@ import webbrowser
 
 
 def open_browser(url: str) -> bool:
-    """Open the URL for a person at a graphical screen; over SSH, in scripts and in CI nothing. Returns whether it did."""
+    """Open the URL for a person at a graphical screen; over SSH and in scripts nothing. Returns whether it did."""
     screen = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return bool(screen) and sys.stdout.isatty() and webbrowser.open(url)

@@ -1,4 +1,4 @@
-"""How a command fails: one clear sentence on stderr and an exit code, never a traceback of labkit's. Used by all commands."""
+"""How a command fails: one clear sentence on stderr and an exit code, never a traceback of labkit's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Failure(click.ClickException):
 
     def __init__(self, message: str, *, code: int = FAILED, label: str = "Error"):
         super().__init__(message)
-        self.exit_code = code
+        self.exit_code = code  # type: ignore[misc] # click declares it for the class, and reads it of the instance
         self._label = label
 
     def show(self, file: IO[Any] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`fake new | status | dispose`: does what an RLMS does, against the running lab, so that an author can be a student."""
+"""`fake new | status | dispose`: does what an RLMS does, to the running lab, so that an author can be a student."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ SESSION_FILE = Path(".fake_weblab_user_session_id")
 
 NOT_FOUND = "Session not found. Start one with: fake new"
 
-url_option = click.option("--url", help="Where the lab answers; by default SERVER_NAME, else where `labkit run` serves it.")
+url_option = click.option(
+    "--url", help="Where the lab answers; by default SERVER_NAME, else where `labkit run` serves it."
+)
 
 
 @click.group()
@@ -32,20 +34,30 @@ def fake() -> None:
 @url_option
 @click.option("--name", default="John Smith", show_default=True, help="Full name of the user.")
 @click.option("--username", default="john", show_default=True, help="User name.")
-@click.option("--username-unique", default="john@institution", show_default=True, help="User name, unique in the world.")
+@click.option(
+    "--username-unique", default="john@institution", show_default=True, help="User name, unique in the world."
+)
 @click.option("--assigned-time", default=300.0, show_default=True, help="Length of the session in seconds.")
 @click.option("--back", default="https://example.org/", show_default=True, help="URL that the user goes back to.")
 @click.option("--locale", default="en", show_default=True, help="Language of the user.")
 @click.option("--experiment-name", default="mylab", show_default=True, help="Name of the experiment.")
 @click.option("--category-name", default="Lab experiments", show_default=True, help="Category of the experiment.")
 @click.option("--dont-open-browser", is_flag=True, help="Only print the URL.")
-@click.option("--client-initial-data", default="{}", metavar="JSON", help="What the RLMS's own page sends: a JSON object.")
+@click.option(
+    "--client-initial-data", default="{}", metavar="JSON", help="What the RLMS's own page sends: a JSON object."
+)
 @click.option("--client-initial-data-file", type=click.File(encoding="utf-8"), help="The same, from a file.")
 @pass_lab
 def new(
-    lab: Lab, url: str | None, dont_open_browser: bool, client_initial_data: str,
-    client_initial_data_file: IO[str] | None, back: str, **user: Any,
-) -> None:  # fmt: skip
+    lab: Lab,
+    /,
+    url: str | None,
+    back: str,
+    dont_open_browser: bool,
+    client_initial_data: str,
+    client_initial_data_file: IO[str] | None,
+    **user: Any,
+) -> None:
     """Start a session and print the user's URL."""
     given = client_initial_data_file.read() if client_initial_data_file is not None else client_initial_data
     body = {"client_initial_data": client_data(given), "server_initial_data": server_data(**user), "back": back}
@@ -114,8 +126,15 @@ def client_data(text: str) -> dict[str, Any]:
 
 
 def server_data(
-    *, name: str, username: str, username_unique: str, assigned_time: float, locale: str, experiment_name: str, category_name: str
-) -> dict[str, Any]:  # fmt: skip
+    *,
+    name: str,
+    username: str,
+    username_unique: str,
+    assigned_time: float,
+    locale: str,
+    experiment_name: str,
+    category_name: str,
+) -> dict[str, Any]:
     """What an RLMS says of the user and of the time."""
     from datetime import UTC, datetime
 

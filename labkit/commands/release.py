@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @click.argument("bench")
 @pass_lab
 def release(lab: Lab, bench: str) -> None:
-    """End the session that has BENCH, and wait until it is free.
+    """End the session that has a bench.
 
     BENCH is the name of a bench, or of one of its devices (bench/device): a bench is released as a whole. The user is
-    out at once; tasks are stopped, on_dispose runs, the devices are made safe.
+    out at once; tasks are stopped, on_dispose runs, the devices are made safe. Waits until the bench is free.
     """
     found = find_bench(lab, bench)
     held = {device.session: device.since for device in found.devices if device.hold != "none"}
@@ -56,7 +56,9 @@ def end(lab: Lab, bench: str, session_id: str, since: float) -> None:
         click.echo(f"The session that had {bench} since {local_time(since)} has ended.")
         return
     why = "its on_start has not come to its end" if state is SessionState.STARTING else "its ending is not done"
-    raise Failure(f"{bench} is not free after {seconds:.0f} s: the user is out, but {why}. The log of the loop says more.")
+    raise Failure(
+        f"{bench} is not free after {seconds:.0f} s: the user is out, but {why}. The log of the loop says more."
+    )
 
 
 def longest_ending(lab: Lab) -> float:
@@ -70,7 +72,9 @@ def report(bench: BenchView) -> None:
     held = [device.name for device in bench.devices if device.hold == "releasing"]
     if held:
         raise Failure(f"{', '.join(held)} could not be made safe yet. See: labkit devices")
-    bad = [f"{device.name} is {device.condition} ({device.reason})" for device in bench.devices if device.condition != "ok"]
+    bad = [
+        f"{device.name} is {device.condition} ({device.reason})" for device in bench.devices if device.condition != "ok"
+    ]
     if bad:
         click.echo(f"{bench.name} is free, but can't be given out: {'; '.join(bad)}.")
     else:

@@ -25,7 +25,10 @@ class RlmsClient:
     def __init__(self, url: str, settings: Settings):
         self._url = f"{url}/{settings.base_url.strip('/')}".rstrip("/") + "/weblab/sessions/"
         login = f"{settings.username}:{settings.password}".encode()
-        self._headers = {"Authorization": f"Basic {base64.b64encode(login).decode()}", "Content-Type": "application/json"}
+        self._headers = {
+            "Authorization": f"Basic {base64.b64encode(login).decode()}",
+            "Content-Type": "application/json",
+        }
         self._seconds = settings.start_timeout + ANSWER_MARGIN
 
     def start(self, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,4 +45,4 @@ def pass_lab(function: Callable[Concatenate[Lab, P], R]) -> Callable[P, R]:
         context.call_on_close(lab.close)
         return function(lab, *args, **kwargs)
 
-    return with_lab  # type: ignore[return-value]
+    return with_lab

@@ -313,7 +313,7 @@ class FlowLab:
 @contextlib.contextmanager
 def flow_lab(folder: Path, port: int, **options: Any) -> Iterator[FlowLab]:
     """A lab with a store of its own. Ends by printing the processes' logs, which pytest shows with a test that failed."""
-    with StoreServer() as server:
+    with StoreServer(append_only=options.pop("append_only", False)) as server:
         lab = FlowLab(folder, server, port, **options)
         try:
             yield lab

@@ -122,6 +122,13 @@ def ask() -> Any:
     return jsonify(got=got.decode("latin-1"))
 
 
+@app.route("/hang", methods=["POST"])
+@requires_active
+def hang() -> Any:
+    weblab.devices["stuck"].within(2).hang()
+    return jsonify(hung=True)
+
+
 @app.route("/me")
 @requires_login
 def me() -> Any:

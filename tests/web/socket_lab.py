@@ -127,6 +127,11 @@ class Browser:
         answer: dict[str, Any] = self.client.call(event, values or None, timeout=int(GUARD))
         return answer
 
+    @property
+    def linked(self) -> bool:
+        """Whether the connection below is open, whether it was let in or not."""
+        return bool(self.client.eio.state == "connected")
+
     def told(self, event: str) -> list[Any]:
         return [data for name, data in list(self._told) if name == event]
 
@@ -138,7 +143,7 @@ class Browser:
         websocket = self.client.eio.ws
         if websocket is not None and websocket.sock is not None:
             websocket.sock.shutdown(socket.SHUT_RDWR)
-        self.client.wait()
+        self.client.eio.wait()
 
 
 AWAY = StoreUnavailableError("The store does not answer.")

@@ -98,8 +98,8 @@ def test_a_page_of_another_site_does_not_get_in(bench: FeedBench, lab: SocketLab
 def test_a_refused_connection_is_closed(lab: SocketLab) -> None:
     browser = lab.browser()
     browser.refusal()
-    wait_until(browser.gone.is_set)
-    wait_until(lambda: repr(lab.sockets).endswith("sockets=0>"), "the end of the connection")
+    wait_until(lambda: not browser.linked, "the end of the connection")
+    assert repr(lab.sockets).endswith("sockets=0>")
 
 
 def test_polling_instead_of_a_websocket_is_refused(lab: SocketLab) -> None:
@@ -168,6 +168,7 @@ def test_feeds_and_answers_with_bytes_do_not_get_mixed_up(bench: FeedBench, lab:
             bench.write(fence, b"\x00" * 50, end)
             for sid in list(lab.sockets._transports):
                 lab.sockets._send(sid, "feed", {"data": b"\x01" * 10})
+            stop.wait(0.001)
 
     thread = threading.Thread(target=flood)
     thread.start()

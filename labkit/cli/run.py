@@ -1,0 +1,177 @@
+"""`run`: store, loop and web in one terminal. The processes share nothing but the store.
+
+The parent checks the lab, opens the store and the listening socket, and has loop and web as children: it starts them
+again when they end by themselves, and ends them in order. It neither serves nor touches hardware.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from labkit.cli.web import host_option, port_option
+from labkit.commands.failure import LabCommand
+from labkit.commands.source import pass_lab
+
+if TYPE_CHECKING:
+    import socket
+    import threading
+
+    from rich.console import Console
+
+    from labkit.cli.children import Child
+    from labkit.cli.readiness import Readiness
+    from labkit.lab import Lab
+
+STOP_SECONDS = 25.0
+"""Longest orderly end of all children together; then they are killed."""
+KEEPER_SECONDS = 3.0
+
+simulate_option = click.option(
+    "--simulate", is_flag=True, is_eager=True, expose_value=False, callback=lambda _, __, value: ask_for_twins(value),
+    help="Use the simulated twin of every device.",
+)  # fmt: skip
+
+
+def ask_for_twins(asked: bool) -> None:
+    """For this process, which has not looked for its lab yet, and for its children."""
+    if asked:
+        os.environ["LABKIT_SIMULATE"] = "1"
+
+
+@click.command(cls=LabCommand)
+@host_option
+@port_option
+@simulate_option
+@click.option("--verbose", "-v", is_flag=True, help="Show the logs of loop and web, not only their warnings.")
+@pass_lab
+def run(lab: Lab, host: str, port: int, verbose: bool) -> None:
+    """Run the whole lab here: store, loop and web.
+
+    Without an app of one's own it serves a ready page for the benches declared in devices/. For development, demos and
+    single small labs; larger ones have `labkit loop` and `labkit web` as services.
+    """
+    from labkit.cli.web import listen
+
+    with listen(host, port) as listening:
+        LabRun(lab, listening, title=lab.title, verbose=verbose).run()
+
+
+class LabRun:
+    """One run of a whole lab, from the header on the screen to the end of the store.
+
+    title: shown in the header. facts: what to show below the summary, given the URL. when_ready: called with the URL.
+    """
+
+    def __init__(
+        self, lab: Lab, listening: socket.socket, *, title: str, verbose: bool,
+        facts: Callable[[str], dict[str, str]] | None = None, when_ready: Callable[[str], object] = lambda url: None,
+    ):  # fmt: skip
+        from rich.console import Console
+
+        from labkit.cli.children import Child
+        from labkit.cli.news import News
+        from labkit.cli.web import CHECKED, url_of
+
+        quiet = [] if verbose else ["--quiet"]
+        fd = listening.fileno()
+        self._lab = lab
+        self._title = title
+        self._facts = facts or (lambda url: rlms_facts(lab, url))
+        self._when_ready = when_ready
+        self._url = url_of(listening)
+        self._console: Console = Console(highlight=False)
+        self._news = News()
+        self._seen: Readiness | None = None
+        os.environ[CHECKED] = "1"
+        self._loop: Child = Child("loop", ["loop", *quiet])
+        self._web: Child = Child("web", ["web", "--fd", str(fd), *quiet], pass_fds=[fd])
+
+    def run(self) -> None:
+        """Start everything, look after it until Ctrl-C or SIGTERM, end everything. Errors: `StoreUnavailableError`."""
+        from labkit.cli.screen import show_header
+        from labkit.commands.logs import set_up_logs
+
+        set_up_logs("run")
+        show_header(self._console, self._title)
+        _ = self._lab.store
+        with self._news.heard():
+            try:
+                self._start()
+                self._look_after()
+            finally:
+                self._stop()
+
+    def _start(self) -> None:
+        from labkit.commands.address import write_address
+        from labkit.threads import LabThread
+
+        for child in (self._loop, self._web):
+            child.start()
+        write_address(self._lab.instance, self._url)
+        LabThread("readiness", self._see_readiness).start()
+
+    def _see_readiness(self, stopping: threading.Event) -> None:
+        from labkit.cli.readiness import look_until_ready
+
+        self._seen = look_until_ready(self._lab, self._url, stopping)
+        self._news.wake()
+
+    def _look_after(self) -> None:
+        shown = False
+        while not self._news.wait(min(self._loop.pause_left, self._web.pause_left)):
+            for child in (self._loop, self._web):
+                child.look_after()
+            if self._seen is not None and not shown:
+                shown = True
+                self._show(self._seen)
+
+    def _show(self, seen: Readiness) -> None:
+        from labkit.cli.screen import show_facts, show_parts
+
+        show_parts(self._console, self._lab, self._url, seen)
+        show_facts(self._console, self._facts(self._url))
+        self._when_ready(self._url)
+
+    # -- the end
+
+    def _stop(self) -> None:
+        """Web first, so that nobody comes in; then the loop, which makes every device safe; then the store."""
+        from labkit.clock import Deadline
+        from labkit.commands.address import forget_address
+
+        self._console.print("[dim]Ending: devices are made safe and closed ...[/]")
+        forget_address(self._lab.instance)
+        deadline = Deadline(STOP_SECONDS)
+        for child in (self._web, self._loop):
+            child.end()
+            hurry = False
+            while child.running and not deadline.over and not hurry:
+                hurry = self._news.wait(deadline.left())  # a second Ctrl-C
+            child.kill()
+        self._lab.close()
+        wait_for_keeper(self._lab)
+        self._console.print("[dim]Ended.[/]")
+
+
+def rlms_facts(lab: Lab, url: str) -> dict[str, str]:
+    """What the author of a lab wants to know next."""
+    facts = {"RLMS": f"{url}/{lab.settings.base_url.strip('/')}".rstrip("/") + "/weblab/sessions/"}
+    kept = lab.instance / "credentials.json"
+    if kept.is_file():
+        facts["Credentials"] = str(kept)
+    return {**facts, "Try it": "labkit fake new"}
+
+
+def wait_for_keeper(lab: Lab) -> None:
+    """Wait until the embedded store has gone, if we were its last process; else for a moment only."""
+    from labkit.cli.sweeper import wait_until_store_ended
+    from labkit.threads import LabThread
+
+    if not lab.settings.redis_url:
+        waiting = LabThread("store-end", lambda _: wait_until_store_ended(str(lab.instance)))
+        waiting.start()
+        waiting.join(KEEPER_SECONDS)

@@ -47,7 +47,11 @@ class NotStorableError(WebLabError, TypeError):
 
 
 class StoreUnavailableError(WebLabError, ConnectionError):
-    """The store does not answer."""
+    """The store does not answer. `sent`: the request may have reached it, and may have been carried out."""
+
+    def __init__(self, message: str = "", *, sent: bool = True):
+        self.sent = sent
+        super().__init__(message)
 
 
 class WrongAppError(InvalidConfigError):

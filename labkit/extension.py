@@ -132,8 +132,8 @@ class WebLab:
             app.cli.add_command(command)
 
     def _start_workers(self) -> None:
-        if self._workers is not None and not self._workers.running:
-            self._workers.start()
+        if self._workers is not None:
+            self._workers.start_soon()
 
     def serve_only(self) -> None:
         """Run no host, reaper or task runner in this process, whatever the settings say: `labkit loop` does all that.

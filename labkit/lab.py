@@ -46,6 +46,23 @@ class Hooks:
     user_loader: Callable[[str], Any] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    """The store and everything that speaks to it, made together once."""
+
+    store: Store
+    processes: Processes
+    process: LabProcess
+    sessions: Sessions
+    reservations: Reservations
+    calls: Calls
+    feeds: FeedStore
+    task_services: TaskServices
+    caller: DeviceCaller
+    bench_reservation: BenchReservation
+    devices: Devices
+
+
 class Lab:
     """One lab in one process.
 
@@ -73,7 +90,7 @@ class Lab:
         self.devices_folder = Path(settings.devices) if settings.devices else folder / "devices"
         self.drivers_folder = Path(settings.drivers) if settings.drivers else folder / "drivers"
         self._keeper = None if settings.redis_url else EmbeddedStore(instance)
-        self._store: Store | None = None
+        self._connected: Connected | None = None
         self._opening = threading.Lock()
         self._at_work: set[str] = set()
 
@@ -87,45 +104,91 @@ class Lab:
     # -- the store and what speaks to it
 
     @property
-    def store(self) -> Store:
-        """The store; the embedded one starts with the first use. Errors: `StoreUnavailableError`, `WrongAppError`."""
-        with self._opening:
-            if self._store is None:
-                url = self._keeper.open() if self._keeper is not None else self.settings.redis_url
-                store = Store(url, self.settings.redis_base, keeper=self._keeper)
-                Processes(store).claim_app(self.name)
-                self._store = store
-            return self._store
+    def connected(self) -> Connected:
+        """The store and what speaks to it; the embedded one starts with the first use.
 
-    @cached_property
-    def processes(self) -> Processes:
-        return Processes(self.store)
+        Errors: `StoreUnavailableError`, `WrongAppError`.
+        """
+        found = self._connected
+        if found is None:
+            with self._opening:
+                if self._connected is None:
+                    self._connected = self._connect()
+                found = self._connected
+        return found
 
-    @cached_property
-    def process(self) -> LabProcess:
-        return LabProcess(self.processes, self.settings.machine_name, clock=self.clock)
-
-    @cached_property
-    def sessions(self) -> Sessions:
-        return Sessions(self.store)
-
-    @cached_property
-    def reservations(self) -> Reservations:
-        return Reservations(self.store)
-
-    @cached_property
-    def calls(self) -> Calls:
-        return Calls(self.store)
-
-    @cached_property
-    def feeds(self) -> FeedStore:
-        return FeedStore(self.store)
-
-    @cached_property
-    def task_services(self) -> TaskServices:
-        return TaskServices(
-            store=TaskStore(self.store), process=self.process, settings=self.settings, entered=self.entered
+    def _connect(self) -> Connected:
+        url = self._keeper.open() if self._keeper is not None else self.settings.redis_url
+        store = Store(url, self.settings.redis_base, keeper=self._keeper)
+        try:
+            processes = Processes(store)
+            processes.claim_app(self.name)
+        except BaseException:
+            store.close()
+            raise
+        process = LabProcess(processes, self.settings.machine_name, clock=self.clock)
+        process.on_gone(lambda: processes.claim_app(self.name))
+        calls, reservations = Calls(store), Reservations(store)
+        caller = DeviceCaller(calls, reservations, process, self.settings, clock=self.clock)
+        benches = BenchReservation(reservations, caller, self.settings)
+        tasks = TaskServices(store=TaskStore(store), process=process, settings=self.settings, entered=self.entered)
+        return Connected(
+            store=store,
+            processes=processes,
+            process=process,
+            sessions=Sessions(store),
+            reservations=reservations,
+            calls=calls,
+            feeds=FeedStore(store),
+            task_services=tasks,
+            caller=caller,
+            bench_reservation=benches,
+            devices=Devices(caller, benches),
         )
+
+    @property
+    def store(self) -> Store:
+        return self.connected.store
+
+    @property
+    def processes(self) -> Processes:
+        return self.connected.processes
+
+    @property
+    def process(self) -> LabProcess:
+        return self.connected.process
+
+    @property
+    def sessions(self) -> Sessions:
+        return self.connected.sessions
+
+    @property
+    def reservations(self) -> Reservations:
+        return self.connected.reservations
+
+    @property
+    def calls(self) -> Calls:
+        return self.connected.calls
+
+    @property
+    def feeds(self) -> FeedStore:
+        return self.connected.feeds
+
+    @property
+    def task_services(self) -> TaskServices:
+        return self.connected.task_services
+
+    @property
+    def caller(self) -> DeviceCaller:
+        return self.connected.caller
+
+    @property
+    def bench_reservation(self) -> BenchReservation:
+        return self.connected.bench_reservation
+
+    @property
+    def devices(self) -> Devices:
+        return self.connected.devices
 
     # -- devices
 
@@ -149,18 +212,6 @@ class Lab:
     def declares_devices(self) -> bool:
         """Are there declarations, whether a host has published them yet or not?"""
         return any(self.devices_folder.glob("*.toml"))
-
-    @cached_property
-    def caller(self) -> DeviceCaller:
-        return DeviceCaller(self.calls, self.reservations, self.process, self.settings, clock=self.clock)
-
-    @cached_property
-    def bench_reservation(self) -> BenchReservation:
-        return BenchReservation(self.reservations, self.caller, self.settings)
-
-    @cached_property
-    def devices(self) -> Devices:
-        return Devices(self.caller, self.bench_reservation)
 
     # -- contexts and users
 
@@ -210,21 +261,7 @@ class Lab:
     def close(self) -> None:
         """Leave the store. Twice is fine; the next use opens it again."""
         with self._opening:
-            store, self._store = self._store, None
-        for name in (
-            "process",
-            "processes",
-            "sessions",
-            "reservations",
-            "calls",
-            "feeds",
-            "task_services",
-            "caller",
-            "bench_reservation",
-            "devices",
-        ):
-            if name == "process" and "process" in self.__dict__:
-                self.process.stop()
-            self.__dict__.pop(name, None)
-        if store is not None:
-            store.close()
+            found, self._connected = self._connected, None
+        if found is not None:
+            found.process.stop()
+            found.store.close()

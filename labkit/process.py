@@ -29,7 +29,7 @@ class LabProcess:
     """The beat of this process. `start()` and `stop()` may be called twice; after a fork the child starts anew.
 
     Listeners are called on the beat's thread with each `BeatNews`; they must be quick. `on_gone` listeners are called
-    when the process has to take a new name; `on_silence` ones after each beat that failed, with the seconds of silence.
+    when the process has to take a new name.
     """
 
     def __init__(self, processes: Processes, machine: str, *, clock: Clock | None = None):
@@ -44,7 +44,6 @@ class LabProcess:
         self._roles: set[str] = set()
         self._news: list[NewsListener] = []
         self._gone: list[Callable[[], None]] = []
-        self._silence: list[Callable[[float], None]] = []
         self._beaten = threading.Event()
         self._last_beat = 0.0
         self._offset = 0.0
@@ -76,12 +75,9 @@ class LabProcess:
     def on_gone(self, listener: Callable[[], None]) -> None:
         self._gone.append(listener)
 
-    def on_silence(self, listener: Callable[[float], None]) -> None:
-        self._silence.append(listener)
-
     def forget(self, *listeners: object) -> None:
         """Take listeners off again. One that is not on is no error."""
-        for kind in (self._news, self._gone, self._silence):
+        for kind in (self._news, self._gone):
             for listener in listeners:
                 if listener in kind:
                     kind.remove(listener)  # type: ignore[arg-type]
@@ -118,6 +114,7 @@ class LabProcess:
                 return
             if self._pid not in (0, os.getpid()):
                 self.id, self._hosted = self._new_id(), {}
+                self._news, self._gone, self._roles = [], [], set()  # the parent's
             self._pid = os.getpid()
             self._beat(first=True)
             self._threads = [LabThread("beat", self._beat_on, wake=self._wake.set)]
@@ -165,14 +162,12 @@ class LabProcess:
                 try:
                     self._beat(first=False)
                 except StoreUnavailableError as error:
-                    self._tell_silence(error)
+                    if self.silent_for < 3:
+                        log.warning("beat failed process=%s error=%s", self.id, error)
                     stopping.wait(0.2)
-
-    def _tell_silence(self, error: StoreUnavailableError) -> None:
-        if self.silent_for < 3:
-            log.warning("beat failed process=%s error=%s", self.id, error)
-        for listener in list(self._silence):
-            listener(self.silent_for)
+                except Exception:
+                    log.exception("beat failed process=%s", self.id)
+                    stopping.wait(0.2)
 
     def _beat(self, *, first: bool) -> None:
         with self._lock:
@@ -187,14 +182,14 @@ class LabProcess:
         self._last_beat = before  # not after: what counts is when the store can have seen it at the earliest
         self._offset = news.now - before
         for listener in list(self._news):
-            listener(news)
+            _told(listener, news)
 
     def _rename(self) -> None:
         log.warning("process was taken for gone process=%s silent=%.1f", self.id, self.silent_for)
         with self._lock:
             self.id, self._hosted = self._new_id(), {}
         for listener in list(self._gone):
-            listener()
+            _told(listener)
         self._beat(first=True)
 
     def _hear(self, stopping: threading.Event) -> None:
@@ -208,3 +203,14 @@ class LabProcess:
                     self.nudge()
             except StoreUnavailableError:
                 stopping.wait(0.5)
+            except Exception:
+                log.exception("changes are not heard for a moment")
+                stopping.wait(0.5)
+
+
+def _told(listener: Callable[..., None], *news: BeatNews) -> None:
+    """Tell one listener; what it raises must not stop the beat."""
+    try:
+        listener(*news)
+    except Exception:
+        log.exception("a listener of the beat failed")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,7 +17,13 @@ from typing import Any
 from labkit.clock import Deadline
 from labkit.context import BoundSession, Purpose
 from labkit.devices.reservation import explain
-from labkit.errors import BadRequestError, BenchUnavailableError, NotStorableError, SessionLostError
+from labkit.errors import (
+    BadRequestError,
+    BenchUnavailableError,
+    NotStorableError,
+    SessionLostError,
+    StoreUnavailableError,
+)
 from labkit.lab import Lab
 from labkit.lifecycle import hashed, write_lifecycle
 from labkit.store.connection import Entry
@@ -73,8 +80,9 @@ def start_session(lab: Lab, request: StartRequest) -> str:
     Errors: `BenchUnavailableError`, `BadRequestError`, `StartFailedError`, `StoreUnavailableError`.
     """
     lab.process.start()
-    bound = _write_session(lab, request)
+    bound = BoundSession(session_id=secrets.token_urlsafe(32), purpose=Purpose.START, owner=lab.process.id)
     try:
+        _write_session(lab, bound, request)
         _step_start(lab, bound, StartStep.READY)
         _make_bench_ready(lab, bound)
         _step_start(lab, bound, StartStep.ON_START)
@@ -88,11 +96,10 @@ def start_session(lab: Lab, request: StartRequest) -> str:
     return bound.session_id
 
 
-def _write_session(lab: Lab, request: StartRequest) -> BoundSession:
-    session_id = secrets.token_urlsafe(32)
+def _write_session(lab: Lab, bound: BoundSession, request: StartRequest) -> None:
     settings = lab.settings
     new = NewSession(
-        session_id=session_id,
+        session_id=bound.session_id,
         user=request.user,
         slot_start=request.slot_start,
         slot_length=request.slot_length,
@@ -100,16 +107,15 @@ def _write_session(lab: Lab, request: StartRequest) -> BoundSession:
         start_timeout=settings.start_timeout,
         bench=_wish(lab),
     )
-    owner = lab.process.id
-    started = lab.sessions.start(new, owner)
+    started = lab.sessions.start(new, bound.owner)
     if isinstance(started, list):
         raise BenchUnavailableError(explain(started, lab.settings.bench))
     if not isinstance(started, Started):
         raise BadRequestError(
             "priority.queue.slot.start", "priority.queue.slot.start and .length: this slot is over already."
         )
-    fences = {started.bench: started.fence} if started.bench else {}
-    return BoundSession(session_id=session_id, purpose=Purpose.START, fences=fences, owner=owner)
+    if started.bench:
+        bound.fences[started.bench] = started.fence
 
 
 def _wish(lab: Lab) -> str:
@@ -164,10 +170,26 @@ def _give_up_start(lab: Lab, bound: BoundSession, error: BaseException) -> None:
         exc_info=not isinstance(error, BenchUnavailableError),
     )
     try:
-        lab.sessions.end(bound.session_id, EndReason.START_FAILED, owner=bound.owner, detail=str(error))
+        _end_start(lab, bound, str(error))
+    except StoreUnavailableError:
+        LabThread(f"give-up:{hashed(bound.session_id)}", lambda stopping: _give_up_later(lab, bound, stopping)).start()
+
+
+def _end_start(lab: Lab, bound: BoundSession, detail: str) -> None:
+    word, _ = lab.sessions.end(bound.session_id, EndReason.START_FAILED, owner=bound.owner, detail=detail)
+    if word in ("begun", "ending"):
         see_to_ending(lab, bound.session_id)
-    except Exception:
-        log.exception("session start could not be given up; the reaper ends it session=%s", hashed(bound.session_id))
+
+
+def _give_up_later(lab: Lab, bound: BoundSession, stopping: threading.Event) -> None:
+    """The store is away: whether it has the session is not known, so its end is asked for until it answers."""
+    deadline = Deadline(lab.settings.start_timeout)  # after that it is overdue, and the reaper's
+    while not deadline.over and not stopping.wait(1.0):
+        try:
+            _end_start(lab, bound, "the store went away while it started")
+            return
+        except StoreUnavailableError:
+            continue
 
 
 # -- status
@@ -179,7 +201,7 @@ def session_status(lab: Lab, session_id: str) -> float:
     if record.state is SessionState.ENDING and record.disposing:
         return ASK_AGAIN
     if record.state not in (SessionState.STARTING, SessionState.ACTIVE):
-        if record.state in (SessionState.OVER, SessionState.ENDING):
+        if record.state is not SessionState.UNKNOWN and record.reason != EndReason.DISPOSED:
             write_lifecycle(lab, record, "expiry_detected", "status_time")
         return -1
     return min(lab.settings.poll_interval, max(record.time_left, 0.1))
@@ -302,11 +324,17 @@ def _run_on_dispose(lab: Lab, bound: BoundSession, record: SessionRecord) -> Non
         return
     store = lab.task_services.store
     if not lab.processes.with_role("tasks"):
-        lab.tasks.run_pending()
+        runner = LabThread(f"tasks-of:{hashed(bound.session_id)}", lambda _: _run_pending(lab))
+        runner.start()
+        runner.join(deadline.left())
     submitted = store.unfinished(bound.session_id, purpose=Purpose.ENDING)
     left = store.wait_unfinished(bound.session_id, submitted, deadline.left())
     if left:
         log.error("tasks of on_dispose did not end session=%s count=%d", hashed(bound.session_id), len(left))
+
+
+def _run_pending(lab: Lab) -> None:
+    lab.tasks.run_pending()
 
 
 def _on_dispose(lab: Lab, bound: BoundSession, record: SessionRecord) -> None:

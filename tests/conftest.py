@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,9 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+
+from labkit.store.connection import Store
+from labkit.testing.store import StoreServer
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # tools/get-chromium looks for the same
 CHROMIUM_ARGS = (
@@ -91,3 +95,18 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=executable, headless=True, args=list(CHROMIUM_ARGS))
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def store_server() -> Iterator[StoreServer]:
+    """A real store for all tests of this run. A test that stops or floods its store starts one of its own."""
+    with StoreServer() as server:
+        yield server
+
+
+@pytest.fixture
+def store(store_server: StoreServer) -> Iterator[Store]:
+    """The real store under a prefix of the test's own."""
+    store = Store(store_server.url, f"test-{secrets.token_hex(4)}")
+    yield store
+    store.close()

@@ -10,11 +10,13 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 
 from labkit.cli.lifeline import lifeline
+from labkit.cli.web import SOCKET
 from labkit.clock import Clock, Deadline
 from labkit.commands.logs import PART
 
@@ -27,14 +29,14 @@ LONG_LIFE = 30.0
 
 
 class Child:
-    """One part. name: how it is called to people; arguments: of the `labkit` program."""
+    """One part. name: how it is called to people; arguments: of the `labkit` program; listening: a socket for it."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], *, pass_fds: Sequence[int] = (), clock: Clock | None = None
+        self, name: str, arguments: Sequence[str], *, listening: socket.socket | None = None, clock: Clock | None = None
     ):
         self.name = name
         self._arguments = [*arguments]
-        self._pass_fds = tuple(pass_fds)
+        self._listening = listening
         self._clock = clock or Clock()
         self._process: subprocess.Popen[bytes] | None = None
         self._born = 0.0
@@ -57,11 +59,12 @@ class Child:
         """Start the process. Only in the main thread, which the child's end is tied to."""
         self._again = None
         self._born = self._clock.boottime()
+        sockets = [self._listening.fileno()] if self._listening is not None else []
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "labkit.cli", *self._arguments],
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **lifeline(), PART: self.name},
-            pass_fds=self._pass_fds,
+            env={**os.environ, **lifeline(), PART: self.name, **({SOCKET: str(sockets[0])} if sockets else {})},
+            pass_fds=sockets,
             process_group=0,
         )
 

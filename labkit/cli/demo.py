@@ -15,6 +15,8 @@ from labkit.commands.failure import LabCommand
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from labkit.cli.screen import Facts
+
 DEMO_PATH = "/labkit/demo"
 SWEEP_SECONDS = 10.0
 
@@ -43,12 +45,13 @@ def demo(host: str, port: int, seconds: float, no_browser: bool, verbose: bool) 
         if port and taken != port:
             click.echo(f"Port {port} is in use by another program; the demo takes {taken}.")
 
-        def facts(url: str) -> dict[str, str]:
-            return {
-                "Student": url + DEMO_PATH,
-                "": f"A session is {length(seconds)}. Open the link in a second browser to be refused.",
-                "Terminal": f"export {FOLDER}={folder}   then: labkit devices",
-            }
+        def facts(url: str) -> Facts:
+            return [
+                ("Student", url + DEMO_PATH),
+                ("", f"A session lasts {length(seconds)}; a second browser has to wait."),
+                ("Terminal", f"export {FOLDER}={folder}"),
+                ("", "labkit devices"),
+            ]
 
         def when_ready(url: str) -> None:
             if not no_browser:

@@ -49,8 +49,11 @@ def find_app(environment: Mapping[str, str]) -> Flask:
             app = load_app(name)
             simulate_where_asked(app, environment)
             return app
-        from labkit.cli.generic import generic_app
+        from labkit.cli.generic import generic_app, is_lab
 
+        if not is_lab(Path.cwd(), environment):
+            here = f"There is no lab in {Path.cwd()}: neither lab.py nor devices/ nor labkit.toml"
+            raise Failure(f"{here}. Go to one, name an app by --app, or try: labkit demo", code=MISCONFIGURED)
         return generic_app(Path.cwd(), environment)
 
 
@@ -69,8 +72,8 @@ def load_app(name: str) -> Flask:
     """Import `module:app`, `module:create_app` or `module`. Errors: `Failure`."""
     module_name, _, attribute = name.partition(":")
     module = load_module(module_name)
-    found = attribute_of(module, attribute.removesuffix("()"))
-    return checked(found, f"{module_name}:{attribute or 'app'}")
+    found = name_in(module, attribute.removesuffix("()"))
+    return checked(getattr(module, found), f"{module_name}:{found}")
 
 
 def load_module(name: str) -> ModuleType:
@@ -91,16 +94,17 @@ def load_module(name: str) -> ModuleType:
         raise fault(f"Importing '{name}' failed: {type(error).__name__}: {error}", error) from error
 
 
-def attribute_of(module: ModuleType, name: str) -> Any:
+def name_in(module: ModuleType, name: str) -> str:
+    """The app's name in its module. Errors: `Failure` with the nearest known name."""
     if name:
         if hasattr(module, name):
-            return getattr(module, name)
+            return name
         meant = nearest(name, vars(module))
         hint = f" Did you mean {meant}?" if meant else ""
         raise Failure(f"The module '{module.__name__}' has no '{name}'.{hint}", code=MISCONFIGURED)
     for known in ATTRIBUTES:
         if hasattr(module, known):
-            return getattr(module, known)
+            return known
     names = ", ".join(ATTRIBUTES)
     raise Failure(
         f"The module '{module.__name__}' has no app: none of {names}. Say its name: --app {module.__name__}:NAME",

@@ -20,6 +20,13 @@ from labkit.settings import SETTINGS
 SETTINGS_FILE = "labkit.toml"
 
 
+def is_lab(folder: Path, environment: Mapping[str, str]) -> bool:
+    """Whether somebody meant this folder to be a lab. Nothing is written into any other."""
+    return bool(environment.get("LABKIT_DEVICES")) or any(
+        (folder / name).exists() for name in ("devices", SETTINGS_FILE)
+    )
+
+
 def generic_app(folder: Path, environment: Mapping[str, str]) -> Flask:
     """Make the generic lab of a folder. Errors: `InvalidConfigError`, `DeclarationError`."""
     given: dict[str, Any] = read_settings_file(folder / SETTINGS_FILE)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -59,7 +60,7 @@ def wait_for_web(lab: Lab, url: str, seen: Readiness, deadline: Deadline, stoppi
         try:
             with opener.open(address, timeout=max(0.1, deadline.left())):
                 seen.web = True
-        except urllib.request.HTTPError:
+        except urllib.error.HTTPError:
             seen.web = True
         except (OSError, http.client.HTTPException):
             stopping.wait(LOOK_AGAIN)

@@ -6,6 +6,7 @@ again when they end by themselves, and ends them in order. It neither serves nor
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from labkit.cli.children import Child
     from labkit.cli.readiness import Readiness
+    from labkit.cli.screen import Facts
     from labkit.lab import Lab
 
 STOP_SECONDS = 25.0
@@ -68,16 +70,16 @@ class LabRun:
 
     def __init__(
         self, lab: Lab, listening: socket.socket, *, title: str, verbose: bool,
-        facts: Callable[[str], dict[str, str]] | None = None, when_ready: Callable[[str], object] = lambda url: None,
+        facts: Callable[[str], Facts] | None = None, when_ready: Callable[[str], object] = lambda url: None,
     ):  # fmt: skip
         from rich.console import Console
 
         from labkit.cli.children import Child
         from labkit.cli.news import News
-        from labkit.cli.web import CHECKED, url_of
+        from labkit.cli.web import url_of
+        from labkit.threads import LabThread
 
         quiet = [] if verbose else ["--quiet"]
-        fd = listening.fileno()
         self._lab = lab
         self._title = title
         self._facts = facts or (lambda url: rlms_facts(lab, url))
@@ -86,9 +88,9 @@ class LabRun:
         self._console: Console = Console(highlight=False)
         self._news = News()
         self._seen: Readiness | None = None
-        os.environ[CHECKED] = "1"
+        self._looking = LabThread("readiness", self._see_readiness)
         self._loop: Child = Child("loop", ["loop", *quiet])
-        self._web: Child = Child("web", ["web", "--fd", str(fd), *quiet], pass_fds=[fd])
+        self._web: Child = Child("web", ["web", *quiet], listening=listening)
 
     def run(self) -> None:
         """Start everything, look after it until Ctrl-C or SIGTERM, end everything. Errors: `StoreUnavailableError`."""
@@ -96,7 +98,8 @@ class LabRun:
         from labkit.commands.logs import set_up_logs
 
         set_up_logs("run")
-        show_header(self._console, self._title)
+        with contextlib.suppress(OSError):  # nobody looks: the lab runs all the same
+            show_header(self._console, self._title)
         _ = self._lab.store
         with self._news.heard():
             try:
@@ -107,12 +110,11 @@ class LabRun:
 
     def _start(self) -> None:
         from labkit.commands.address import write_address
-        from labkit.threads import LabThread
 
         for child in (self._loop, self._web):
             child.start()
         write_address(self._lab.instance, self._url)
-        LabThread("readiness", self._see_readiness).start()
+        self._looking.start()
 
     def _see_readiness(self, stopping: threading.Event) -> None:
         from labkit.cli.readiness import look_until_ready
@@ -132,8 +134,9 @@ class LabRun:
     def _show(self, seen: Readiness) -> None:
         from labkit.cli.screen import show_facts, show_parts
 
-        show_parts(self._console, self._lab, self._url, seen)
-        show_facts(self._console, self._facts(self._url))
+        with contextlib.suppress(OSError):
+            show_parts(self._console, self._lab, self._url, seen)
+            show_facts(self._console, self._facts(self._url))
         self._when_ready(self._url)
 
     # -- the end
@@ -143,7 +146,8 @@ class LabRun:
         from labkit.clock import Deadline
         from labkit.commands.address import forget_address
 
-        self._console.print("[dim]Ending: devices are made safe and closed ...[/]")
+        self._say("Ending: devices are made safe and closed ...")
+        self._looking.stop()
         forget_address(self._lab.instance)
         deadline = Deadline(STOP_SECONDS)
         for child in (self._web, self._loop):
@@ -152,18 +156,24 @@ class LabRun:
             while child.running and not deadline.over and not hurry:
                 hurry = self._news.wait(deadline.left())  # a second Ctrl-C
             child.kill()
+        if self._looking.ident is not None:
+            self._looking.join(1.0)  # else it could open the store again
         self._lab.close()
         wait_for_keeper(self._lab)
-        self._console.print("[dim]Ended.[/]")
+        self._say("Ended.")
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._console.print(f"[dim]{text}[/]")
 
 
-def rlms_facts(lab: Lab, url: str) -> dict[str, str]:
+def rlms_facts(lab: Lab, url: str) -> Facts:
     """What the author of a lab wants to know next."""
-    facts = {"RLMS": f"{url}/{lab.settings.base_url.strip('/')}".rstrip("/") + "/weblab/sessions/"}
+    facts = [("RLMS", f"{url}/{lab.settings.base_url.strip('/')}".rstrip("/") + "/weblab/sessions/")]
     kept = lab.instance / "credentials.json"
     if kept.is_file():
-        facts["Credentials"] = str(kept)
-    return {**facts, "Try it": "labkit fake new"}
+        facts.append(("Credentials", str(kept)))
+    return [*facts, ("Try it", "labkit fake new")]
 
 
 def wait_for_keeper(lab: Lab) -> None:

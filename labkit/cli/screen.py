@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from labkit.lab import Lab
     from labkit.store.reservations import DeviceView
 
+WIDTH = 78
+"""Columns of the header; a wide terminal would tear it apart."""
+
+Facts = Sequence[tuple[str, str]]
+"""Lines with a name each, '' where a line goes on with the one before."""
+
 READY = "[green]ready[/]"
 
 
@@ -22,6 +28,7 @@ def show_header(console: Console, title: str) -> None:
     from importlib.metadata import version
 
     line = Table.grid(expand=True)
+    line.width = min(console.width, WIDTH)
     line.add_column()
     line.add_column(justify="right", no_wrap=True)
     line.add_row(f"[bold]labkit {version('labkit')}[/]  {escape(title)}", "[dim]Ctrl-C ends it[/]")
@@ -39,17 +46,19 @@ def show_parts(console: Console, lab: Lab, url: str, seen: Readiness) -> None:
     for bench, devices, state in benches_of(lab, seen):
         grid.add_row("loop", f"{escape(bench)}  [dim]{escape(devices)}[/]", state)
     if not lab.catalog.benches:
-        grid.add_row("loop", f"no bench is declared in {escape(str(lab.devices_folder))}", READY)
+        grid.add_row("loop", f"no bench is declared in {escape(str(lab.devices_folder))}", "[yellow]idle[/]")
     grid.add_row("web", escape(url), READY if seen.web else "[yellow]does not answer yet[/]")
     console.print()
     console.print(grid)
+    for device in unusable(seen):
+        console.print(f"\n  [bold]{escape(device.name)}[/] is {device.condition}: {escape(device.reason)}")
     console.print()
 
 
-def show_facts(console: Console, facts: Mapping[str, str]) -> None:
+def show_facts(console: Console, facts: Facts) -> None:
     """Names and values below; a value is never wrapped, so that a URL can be clicked and copied."""
-    width = max(map(len, facts), default=0)
-    for name, value in facts.items():
+    width = max((len(name) for name, _ in facts), default=0)
+    for name, value in facts:
         console.print(f"  [bold]{escape(name):<{width}}[/]  {escape(value)}", soft_wrap=True)
     console.print()
 
@@ -60,28 +69,23 @@ def store_of(lab: Lab) -> str:
     return "Valkey, private to this lab"
 
 
-def benches_of(lab: Lab, seen: Readiness) -> list[tuple[str, str, str]]:
+def benches_of(lab: Lab, seen: Readiness) -> Iterator[tuple[str, str, str]]:
     """A row for each declared bench: name, its devices, state."""
-    rows = []
     for bench in lab.catalog.benches.values():
-        names = [device.name for device in bench.devices]
-        bad = [
-            view for view in seen.devices.values() if view.name.startswith(f"{bench.name}/") and view.condition != "ok"
-        ]
-        simulated = all(device.options.simulate for device in bench.devices)
-        shown = ", ".join(names) + (", simulated" if simulated and names else "")
+        simulated = bool(bench.devices) and all(device.options.simulate for device in bench.devices)
+        devices = ", ".join(device.name for device in bench.devices) + (" (simulated)" if simulated else "")
+        bad = [device for device in unusable(seen) if device.name.startswith(f"{bench.name}/")]
         if bench.machine not in (None, lab.settings.machine_name):
             state = f"[dim]on machine {escape(str(bench.machine))}[/]"
         elif bench.name in seen.missing:
             state = "[yellow]has no host yet[/]"
+        elif bad:
+            state = "[red]faulty[/]" if any(device.condition == "faulty" for device in bad) else "[yellow]offline[/]"
         else:
-            state = "\n".join(map(trouble, bad)) or READY
-        rows.append((bench.name, shown, state))
-    return rows
+            state = READY
+        yield bench.name, devices, state
 
 
-def trouble(device: DeviceView) -> str:
-    """Why a device can't be used."""
-    color = "red" if device.condition == "faulty" else "yellow"
-    name = device.name.partition("/")[2]
-    return f"{escape(name)} is [{color}]{device.condition}[/]: {escape(device.reason)}"
+def unusable(seen: Readiness) -> list[DeviceView]:
+    """The devices that can't be used, each with its reason."""
+    return [device for device in seen.devices.values() if device.condition != "ok"]

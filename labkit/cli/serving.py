@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.errors import AppImportError
+from gunicorn.glogging import Logger
 
 from labkit.cli.find import find_app
 from labkit.commands.failure import Failure
@@ -27,9 +28,22 @@ WORKER_GRACE = 2
 """Seconds that a worker waits for its requests. Less, so that it can still leave the store before it is killed."""
 
 
+class LineLogger(Logger):  # type: ignore[misc]
+    """Has gunicorn log as all of labkit does."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        set_up_logs(os.environ.get(PART, ""), quiet=bool(os.environ.get(QUIET)))
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+logger_class = LineLogger
+"""gunicorn's setting, as the hooks below."""
+
+
 def make_app() -> Flask:
     """Make the lab's app for one worker, which serves only. Errors: gunicorn's, which it shows without a traceback."""
-    set_up_logs(os.environ.get(PART, ""), quiet=bool(os.environ.get(QUIET)))
     try:
         app = find_app(os.environ)
     except Failure as failure:

@@ -40,12 +40,13 @@ def read_settings_file(path: Path) -> dict[str, Any]:
 
 
 def _wrong(key: str, value: Any) -> Iterator[str]:
-    if key not in KNOWN:
+    if key not in KNOWN and isinstance(value, dict):
+        yield f"[{key}]: unknown table. All settings stand at the top, outside of any table."
+    elif key not in KNOWN:
         known = {name.lower(): name for name in KNOWN}
         meant = nearest(key, known) or nearest(f"labkit_{key}", known)
         hint = f" Did you mean {known[meant]}?" if meant else ""
-        kind = "unknown table; the settings stand outside of any." if isinstance(value, dict) else "unknown key."
-        yield f"{key}: {kind}{hint}"
+        yield f"{key}: unknown key.{hint}"
     elif isinstance(value, (dict, list)):
         yield f"{key}: must be one value, not a {'table' if isinstance(value, dict) else 'list'}."
     else:

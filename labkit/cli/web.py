@@ -14,8 +14,8 @@ from labkit.commands.source import LabSource
 if TYPE_CHECKING:
     import socket
 
-CHECKED = "LABKIT_CHECKED"
-"""Environment variable of the children of `labkit run`: the lab was loaded and found good."""
+SOCKET = "LABKIT_SOCKET"
+"""Environment variable of the web part of `labkit run`: the open socket to serve at. The lab was checked there."""
 
 host_option = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0: all.")
 port_option = click.option(
@@ -32,26 +32,26 @@ port_option = click.option(
     help="Threads of each; an open page takes one.",
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Log warnings and errors only.")
-@click.option("--fd", type=int, hidden=True, help="An open socket to serve at, of the parent process.")
 @click.pass_context
-def web(context: click.Context, host: str, port: int, workers: int, threads: int, quiet: bool, fd: int | None) -> None:
+def web(context: click.Context, host: str, port: int, workers: int, threads: int, quiet: bool) -> None:
     """Serve the lab's pages and its API for the RLMS.
 
     Only serves: run `labkit loop` beside it, as another service. Several may run on one store.
     """
     from labkit.commands.logs import QUIET
 
-    if not os.environ.get(CHECKED):
+    inherited = os.environ.pop(SOCKET, "")
+    if inherited:
+        descriptor = int(inherited)
+    else:
         check_lab(context)
-    listening = None
-    if fd is None:
         listening = listen(host, port)
-        fd = listening.fileno()
-        os.set_inheritable(fd, True)
-        click.echo(f"Serving at {url_of(listening)}  (Ctrl-C stops it)", err=True)
+        click.echo(f"Serving at {url_of(listening)}  (Ctrl-C ends it)", err=True)
+        descriptor = listening.detach()
+        os.set_inheritable(descriptor, True)
     if quiet:
         os.environ[QUIET] = "1"
-    os.execv(sys.executable, gunicorn(fd, workers=workers, threads=threads, quiet=quiet))
+    os.execv(sys.executable, gunicorn(descriptor, workers=workers, threads=threads, quiet=quiet))
 
 
 def check_lab(context: click.Context) -> None:
@@ -61,12 +61,12 @@ def check_lab(context: click.Context) -> None:
         source.lab.close()
 
 
-def gunicorn(fd: int, *, workers: int, threads: int, quiet: bool) -> list[str]:
-    """The command line of gunicorn."""
+def gunicorn(descriptor: int, *, workers: int, threads: int, quiet: bool) -> list[str]:
+    """The command line of gunicorn. descriptor: of the open socket."""
     from labkit.cli.serving import MASTER_GRACE
 
     options = {
-        "--bind": f"fd://{fd}",
+        "--bind": f"fd://{descriptor}",
         "--worker-class": "gthread",
         "--workers": str(workers),
         "--threads": str(threads),

@@ -52,7 +52,7 @@ def facts(bench: BenchView, device: DeviceView) -> dict[str, Any]:
         "kind": kind_of(bench, device),
         "title": known_of(bench, device).get("title", ""),
         "condition": device.condition if bench.host else "offline",
-        "reason": device.reason if bench.host else "no host",
+        "reason": device.reason if bench.host else "its bench has no host: start `labkit loop`",
         "condition_since": iso_time(device.condition_since),
         "hold": device.hold,
         "since": iso_time(device.since) if held else None,
@@ -74,11 +74,15 @@ def kind_of(bench: BenchView, device: DeviceView) -> str:
 
 def print_table(benches: Iterable[BenchView]) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDE)
     console.print(table(benches))
+    for name, condition, reason in troubles(benches):
+        console.print(f" [bold]{escape(name)}[/] is {condition}: {escape(reason)}")
+    console.print(f" [dim]Times are {zone()}.[/]")
 
 
 def table(benches: Iterable[BenchView]) -> Table:
@@ -86,14 +90,9 @@ def table(benches: Iterable[BenchView]) -> Table:
     from rich import box
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=f"Times are {zone()}.", caption_justify="left")
-    made.add_column("device", no_wrap=True)
-    made.add_column("kind", no_wrap=True)
-    made.add_column("condition", overflow="fold")
-    made.add_column("hold", no_wrap=True)
-    made.add_column("since", no_wrap=True)
-    made.add_column("until", no_wrap=True)
-    made.add_column("host", overflow="fold")
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("device", "kind", "condition", "hold", "since", "until", "host"):
+        made.add_column(title, overflow="fold")
     for bench in benches:
         for device in bench.devices:
             made.add_row(*row(bench, device))
@@ -101,18 +100,25 @@ def table(benches: Iterable[BenchView]) -> Table:
     return made
 
 
+def troubles(benches: Iterable[BenchView]) -> Iterator[tuple[str, str, str]]:
+    """Name, condition and reason of each device that can't be used; below the table there is room for reasons."""
+    for bench, device in pairs(benches):
+        known = facts(bench, device)
+        if known["condition"] != "ok":
+            yield device.name, known["condition"], known["reason"]
+
+
 def row(bench: BenchView, device: DeviceView) -> tuple[str, ...]:
     from rich.markup import escape
 
     known = facts(bench, device)
-    condition, reason = known["condition"], known["reason"]
-    color = {"ok": "green", "offline": "yellow", "faulty": "red"}.get(condition, "")
-    shown = f"[{color}]{condition}[/]" if color else escape(condition)
+    condition = known["condition"]
+    color = {"ok": "green", "offline": "yellow", "faulty": "red"}.get(condition, "default")
     held = device.hold != "none"
     return (
         escape(device.name),
         escape(kind_of(bench, device)),
-        f"{shown} {escape(reason)}".rstrip(),
+        f"[{color}]{escape(condition)}[/]",
         {"none": "[dim]free[/]", "reserved": "[bold]reserved[/]"}.get(device.hold, escape(device.hold)),
         local_time(device.since) if held else "",
         local_time(device.until) if held and device.hold == "reserved" else "",

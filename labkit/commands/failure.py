@@ -44,7 +44,7 @@ def failures() -> Iterator[None]:
     except DeclarationError as error:
         count = len(error.problems)
         mistakes = "1 mistake" if count == 1 else f"{count} mistakes"
-        text = "\n".join([*error.problems, "", f"The lab was not started: {mistakes} in its declarations."])
+        text = "\n".join([*error.problems, "", f"The lab was not started: {mistakes} in its configuration."])
         raise Failure(text, code=MISCONFIGURED, label="") from error
     except InvalidConfigError as error:
         raise Failure(str(error), code=MISCONFIGURED) from error

@@ -139,7 +139,13 @@ class DeviceCaller:
             kwargs=kwargs or {},
             panel=panel,
         )
-        answer = self._calls.submit(call, task=task, process=process)
+        try:
+            answer = self._calls.submit(call, task=task, process=process)
+        except StoreUnavailableError as error:
+            if not error.sent:
+                raise
+            text = f"The call {command} of device '{device}' was lost with the store ({error}) It may have run."
+            raise CallLostError(text, device=device) from error
         if isinstance(answer, Submitted):
             return PendingCall(calls=self._calls, call=call, submitted=answer, deadline=deadline)
         raise _refusal(call, answer)
@@ -182,4 +188,4 @@ def _holder(facts: Sequence[str]) -> str:
     state, since = facts[0], facts[1]
     if state == "reserved" and since:
         return f": another session has it since {datetime.fromtimestamp(float(since), UTC):%H:%M:%S} UTC"
-    return {"over": ": its time is over", "releasing": ": it is being made safe"}.get(state, "")
+    return {"over": ": its session is over", "releasing": ": it is being made safe"}.get(state, "")

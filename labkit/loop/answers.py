@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from labkit import errors
-from labkit.loop.operation import Operation
 from labkit.store.calls import Call, Reply
 from labkit.store.processes import GONE_AFTER
 from labkit.store.reservations import Condition
+
+RESERVATION_OVER = "its reservation is over"
+"""Why an operation is interrupted whose fence was overtaken."""
+
+RESERVATION_OVER = "its reservation is over"
 
 
 def refused(
@@ -48,22 +54,27 @@ def busy(device: str, what: str) -> Reply:
     )
 
 
-def reply_for(error: Exception, device: str, operation: Operation) -> Reply:
+class Interrupted(Protocol):
+    """What of an operation says how it ended."""
+
+    what: str
+    interrupted: str
+
+
+def reply_for(error: BaseException, call: Call, operation: Interrupted) -> Reply:
     """The answer to a call whose command raised."""
     if isinstance(error, errors.InterruptedCallError) or operation.interrupted:
-        if operation.interrupted == "its reservation is over":
-            return Reply(
-                error="ReservationLostError",
-                message=f"The reservation of device '{device}' ended while {operation.what} ran.",
-            )
-        why = operation.interrupted or "it was interrupted"
-        return Reply(
-            error="CallLostError",
-            message=f"{operation.what} of device '{device}' was ended: {why}. It may have run in part.",
-        )
+        return cut_short(call, operation.interrupted or "it was interrupted")
     name = type(error).__name__
     if isinstance(error, errors.DeviceError):
         return Reply(error=name, message=str(error))
-    return Reply(
-        error="DriverError", kind=name, message=f"{operation.what} of device '{device}' failed: {name}: {error}"
-    )
+    what = f"{call.command} of device '{call.device}'"
+    return Reply(error="DriverError", kind=name, message=f"{what} failed: {name}: {error}")
+
+
+def cut_short(call: Call, why: str) -> Reply:
+    """The answer to a call that was ended while it ran."""
+    what = f"{call.command} of device '{call.device}'"
+    if why == RESERVATION_OVER:
+        return Reply(error="ReservationLostError", message=f"The reservation ended while {what} ran.")
+    return Reply(error="CallLostError", message=f"{what} was ended: {why}. It may have run in part.")

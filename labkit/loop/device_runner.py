@@ -12,12 +12,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from labkit.clock import Clock
 from labkit.errors import CommandError, DeviceOfflineError
-from labkit.loop.answers import busy, out_of_service, refused, reply_for
-from labkit.loop.device_link import DevicePort, OpenDevice
+from labkit.loop.answers import RESERVATION_OVER, busy, cut_short, out_of_service, refused, reply_for
+from labkit.loop.device_link import DevicePort
+from labkit.loop.device_state import DeviceState, Opener
 from labkit.loop.operation import Operation, interrupt
 from labkit.store.calls import READY, Call, Reply
 from labkit.store.reservations import Condition
@@ -27,16 +29,25 @@ log = logging.getLogger("labkit.loop")
 
 BUSY_SECONDS = 1.0
 OPEN_SECONDS = 30.0
-RETRY_OFFLINE = 1.0
-RETRY_FAULTY = 10.0
+STOPPED = "its host was stopped"
+
+Steps = Generator[Any, None, Any]
 
 
-@dataclass(kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """What waits for the thread. call: the one that it answers, None for work of the runner's own."""
+
+    work: Callable[[], None]
+    call: Call | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Suspended:
     """A command that gave the thread back and goes on between others."""
 
     call: Call
-    steps: Generator[Any, None, Any]
+    steps: Steps
 
 
 class DeviceRunner:
@@ -47,7 +58,7 @@ class DeviceRunner:
 
     def __init__(
         self,
-        opener: Callable[[Callable[[str], None]], OpenDevice],
+        opener: Opener,
         name: str,
         port: DevicePort,
         *,
@@ -56,69 +67,93 @@ class DeviceRunner:
         clock: Clock | None = None,
     ):
         self.name = name
-        self.condition, self.reason = Condition.OFFLINE, "being opened"
         self.fence = hold[1]
-        self.dealt_with = 0
         self.stuck = False
-        self._opener = opener
+        self.telling = threading.Lock()
+        """Held by who tells the store this device's facts, so that no earlier fact overtakes a later one."""
         self._port = port
         self._hold = hold
         self._safe_seconds = safe_seconds
         self._clock = clock or Clock()
-        self._state = threading.Condition()
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._lock = threading.Condition()
+        self._jobs: deque[Job] = deque()
         self._suspended: deque[Suspended] = deque()
         self._running: Operation | None = None
-        self._feed_fence = hold[1] if hold[0] == "reserved" else 0
         self._releasing = 0
-        self._device: OpenDevice | None = None
-        self._retry_at = 0.0
+        self._ended = False
+        self._revoked = ""
+        self._state = DeviceState(opener, name, lock=self._lock, clock=self._clock, on_lost=self._unplugged)
+        self._state.feed_to(hold[1] if hold[0] == "reserved" else 0)
         self.thread = LabThread(f"device:{name}", self._work, wake=self._wake)
 
     def __repr__(self) -> str:
         return f"<DeviceRunner {self.name} {self.condition} fence={self.fence}>"
 
+    @property
+    def condition(self) -> Condition:
+        return self._state.condition
+
+    @property
+    def reason(self) -> str:
+        return self._state.reason
+
+    @property
+    def dealt_with(self) -> int:
+        """The fence up to which releases were dealt with."""
+        return self._state.dealt_with
+
+    @property
+    def facts(self) -> tuple[Condition, str, int]:
+        """condition, reason and dealt_with as of one moment."""
+        return self._state.facts
+
     # -- called by the host, from its threads; nothing here blocks
 
     def submit(self, call: Call) -> None:
         """Take a call over; its reply goes to the port, once, whatever happens."""
-        with self._state:
-            running = self._running
-            if call.panel and running is not None and self._clock.boottime() - running.started > BUSY_SECONDS:
-                self._port.reply(call, busy(self.name, running.what))
-                return
-            if self.stuck:
-                self._port.reply(call, out_of_service(call, self.reason))
-                return
-            self._jobs.append(lambda: self._call(call))
-            self._state.notify()
+        with self._lock:
+            refusal = self._refusal_at_once(call)
+            if refusal is None:
+                self._jobs.append(Job(work=partial(self._call, call), call=call))
+                self._lock.notify()
+        if refusal is not None:
+            self._port.reply(call, refusal)
+
+    def _refusal_at_once(self, call: Call) -> Reply | None:
+        running = self._running
+        if self._ended:
+            return refused(call, Condition.OFFLINE, STOPPED)
+        if self.stuck:
+            return out_of_service(call, self.reason)
+        if call.panel and running is not None and self._clock.boottime() - running.started > BUSY_SECONDS:
+            return busy(self.name, running.what)
+        return None
 
     def follow(self, state: str, fence: int) -> bool:
         """Hear what hold the store has for the device. True: the release that it waits for was dealt with long ago."""
         self.raise_fence(fence)
-        with self._state:
+        with self._lock:
             self._hold = (state, fence)
             if state != "releasing" or self._releasing >= fence:
                 return state == "releasing" and self.dealt_with >= fence
             self._releasing = fence
             if self.stuck:
-                self.dealt_with = fence
+                self._state.deal_with(fence)
                 return True
-            self._jobs.append(lambda: self._release(fence))
-            self._state.notify()
+            self._later(partial(self._release, fence))
         return False
 
     def raise_fence(self, fence: int) -> None:
-        """From now on nothing under an earlier fence begins; what runs under one is interrupted."""
-        with self._state:
+        """From now on nothing under an earlier fence begins; a command that runs under one is interrupted."""
+        with self._lock:
             if fence <= self.fence:
                 return
             self.fence = fence
-            self._feed_to(0)
+            self._state.feed_to(0)
             running = self._running
-            self._state.notify()
-        if running is not None and running.fence < fence:
-            self._interrupt(running, "its reservation is over")
+            self._lock.notify()
+        if running is not None and running.call is not None and running.fence < fence:
+            self._interrupt(running, RESERVATION_OVER)
 
     def enforce(self) -> None:
         """Interrupt what has run past its limit."""
@@ -130,272 +165,264 @@ class DeviceRunner:
     def free(self) -> bool:
         return self._hold[0] == "none"
 
+    def revoke(self, why: str) -> None:
+        """Let no call through any more: the host has lost the bench, and what it holds may be another's by now."""
+        with self._lock:
+            self._revoked = why
+
     def begin_stop(self, why: str) -> None:
-        """Ask the thread to make the device safe, close it and end; what runs is interrupted."""
+        """Ask the thread to make the device safe, close it and end; a command that runs is interrupted."""
+        self.revoke(why)
         self.thread.stop()
         running = self._running
-        if running is not None:
+        if running is not None and running.call is not None:
             self._interrupt(running, why)
 
     # -- the thread
 
     def _work(self, stopping: threading.Event) -> None:
-        self._guarded(self._first_opening)
+        with self._lock:
+            state, fence = self._hold
+            self._releasing = fence if state == "releasing" else 0
+        self._guarded(self._reopen)
         while not stopping.is_set():
-            job = self._next(stopping)
-            if job is not None:
-                self._guarded(job)
-            elif self._suspended:
-                self._guarded(self._resume)
+            work = self._next(stopping)
+            if work is not None:
+                self._guarded(work)
         self._guarded(self._shut)
 
-    def _guarded(self, job: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            job()
+            work()
         except Exception:
             log.exception("device runner failed device=%s", self.name)
 
     def _next(self, stopping: threading.Event) -> Callable[[], None] | None:
-        with self._state:
+        with self._lock:
             while not self._jobs and not self._suspended and not stopping.is_set():
-                if self.condition is not Condition.OK:
-                    if self._clock.boottime() >= self._retry_at:
-                        return self._reopen
-                    self._state.wait(max(0.01, self._retry_at - self._clock.boottime()))
+                if self.condition is Condition.OK:
+                    self._lock.wait(3600)
+                elif self._clock.boottime() >= self._state.retry_at:
+                    return self._reopen
                 else:
-                    self._state.wait(3600)
-            return self._jobs.popleft() if self._jobs else None
+                    self._lock.wait(max(0.01, self._state.retry_at - self._clock.boottime()))
+            if self._jobs:
+                return self._jobs.popleft().work
+            return self._resume if self._suspended else None
+
+    def _later(self, work: Callable[[], None]) -> None:
+        with self._lock:
+            self._jobs.append(Job(work=work))
+            self._lock.notify()
 
     def _wake(self) -> None:
-        with self._state:
-            self._state.notify_all()
+        with self._lock:
+            self._lock.notify_all()
 
-    def _begin(self, what: str, fence: int, seconds: float, call: Call | None = None) -> Operation | Reply:
-        """Check fence, deadline and age of the last beat last thing before the driver, under one lock."""
-        with self._state:
-            if call is not None:
-                answer = refused(
-                    call,
-                    self.condition,
-                    self.reason,
-                    fence=self.fence,
-                    now=self._port.now(),
-                    silent_for=self._port.silent_for(),
-                )
-                if answer is not None:
-                    return answer
-                if call.fence > self.fence:
-                    self.fence = call.fence
+    # -- operations: what touches the driver
+
+    def _begin(self, what: str, fence: int, seconds: float) -> Operation:
+        with self._lock:
             started = self._clock.boottime()
-            self._running = Operation(what=what, fence=fence, started=started, until=started + seconds, call=call)
+            self._running = Operation(what=what, fence=fence, started=started, until=started + seconds)
             return self._running
 
+    def _begin_call(self, call: Call) -> Operation | Reply:
+        """Check fence, deadline and age of the last beat last thing before the driver, under one lock."""
+        with self._lock:
+            answer = self._refusal(call, self.condition, self.reason)
+            if answer is not None:
+                return answer
+            operation = self._begin(call.command, call.fence, call.until - self._port.now())
+            operation.call = call
+            return operation
+
+    def _refusal(self, call: Call, condition: Condition, reason: str) -> Reply | None:
+        if self._revoked:
+            return refused(call, Condition.OFFLINE, self._revoked)
+        now, silent_for = self._port.now(), self._port.silent_for()
+        return refused(call, condition, reason, fence=self.fence, now=now, silent_for=silent_for)
+
     def _end(self, operation: Operation) -> None:
-        with self._state:
+        operation.finish()
+        with self._lock:
             self._running = None
-            operation.done.set()
-            if not operation.stuck:
-                return
-            self.stuck = False  # it came back after all: nothing is known of the device, so it is opened anew
-            self._retry_at = 0.0
+            if operation.stuck:
+                self.stuck = False  # it came back after all: nothing is known of the device, so it is opened anew
+                self._state.retry_at = 0.0
 
     def _interrupt(self, operation: Operation, why: str) -> None:
-        interrupt(operation, self._device.driver if self._device else None, why, self._abandon)
+        device = self._state.device
+        interrupt(operation, device.driver if device else None, why, self._abandon)
 
     def _abandon(self, operation: Operation) -> None:
-        with self._state:
+        """Leave the thread alone that does not come back: the device is faulty, and who waits for it is told."""
+        reason = f"{operation.what} hangs: {operation.interrupted}, and it did not end within 2 s of its interruption"
+        with self._lock:
             if operation.done.is_set():
                 return
             operation.stuck = self.stuck = True
-            reason = (
-                f"{operation.what} hangs: {operation.interrupted}, and it did not end within 2 s of its interruption"
-            )
-            self._set(Condition.FAULTY, reason, dealt_with=self._hold[1] if self._hold[0] == "releasing" else 0)
+            self._state.set(Condition.FAULTY, reason, dealt_with=self._hold[1] if self._hold[0] == "releasing" else 0)
+            waiting = self._take_calls()
         log.error("device hangs device=%s operation=%s", self.name, operation.what)
         if operation.call is not None:
             self._port.reply(operation.call, Reply(error="CallLostError", message=f"Device '{self.name}': {reason}."))
+        for call in waiting:
+            self._port.reply(call, out_of_service(call, reason))
         self._port.report(self)
+
+    def _take_calls(self) -> list[Call]:
+        """Take the calls that have not begun out of the queue."""
+        calls = [job.call for job in self._jobs if job.call is not None]
+        self._jobs = deque(job for job in self._jobs if job.call is None)
+        return calls
 
     # -- calls
 
     def _call(self, call: Call) -> None:
-        if call.command == READY:
+        self.raise_fence(call.fence)  # a call is news of its fence, too
+        self._end_suspended(RESERVATION_OVER, below=self.fence)
+        if call.command == READY and not call.panel:
             self._ready(call)
             return
-        device = self._device
-        spec = device.commands.get(call.command) if device is not None else None
-        seconds = call.until - self._port.now()
-        operation = self._begin(call.command, call.fence, seconds, call)
+        operation = self._begin_call(call)
         if isinstance(operation, Reply):
             self._port.reply(call, operation)
-            return
-        try:
-            if device is None or spec is None or (call.panel and not spec.panel):
-                raise CommandError(
-                    f"Device '{self.name}' has no command '{call.command}'{' for its panel' if spec else ''}."
-                )
-            result = spec.function(device.driver, **spec.bind(list(call.args), dict(call.kwargs)))
-            if inspect.isgenerator(result):
-                self._suspended.append(Suspended(call=call, steps=cast(Generator[Any, None, Any], result)))
-                return
-            answer = Reply(value=result)
-        except Exception as error:
-            answer = self._failed(error, operation)
-        finally:
-            self._end(operation)
-        if not operation.stuck:
-            self._port.reply(call, answer)
+        else:
+            self._advance(call, operation, None)
 
     def _resume(self) -> None:
         command = self._suspended.popleft()
-        operation = self._begin(
-            command.call.command, command.call.fence, command.call.until - self._port.now(), command.call
-        )
+        operation = self._begin_call(command.call)
         if isinstance(operation, Reply):
-            command.steps.close()
-            self._port.reply(command.call, operation)
-            return
+            over = command.call.fence < self.fence
+            self._cut(command, RESERVATION_OVER if over else "its time is over, or its device or host went away")
+        else:
+            self._advance(command.call, operation, command.steps)
+
+    def _advance(self, call: Call, operation: Operation, steps: Steps | None) -> None:
+        """Run a command, or one step of it; where that was the last one, its answer goes out."""
+        answer, failure = None, None
         try:
-            next(command.steps)
-            self._suspended.append(command)
-            return
-        except StopIteration as end:
-            answer = Reply(value=end.value)
+            if steps is None:
+                result = self._run(call)
+                steps = cast(Steps, result) if inspect.isgenerator(result) else None
+                answer = Reply(value=result) if steps is None else None
+            else:
+                answer = _step(steps)
+        except BaseException as error:  # a driver's library may even call exit
+            answer, failure = reply_for(error, call, operation), error
+        self._end(operation)
+        if answer is None and steps is not None:
+            if operation.stuck:
+                self._close(Suspended(call=call, steps=steps))
+            else:
+                self._suspended.append(Suspended(call=call, steps=steps))
+        elif answer is not None and not operation.stuck:
+            self._port.reply(call, answer)
+        if isinstance(failure, DeviceOfflineError) and not operation.stuck:
+            self._gone(str(failure))
+
+    def _run(self, call: Call) -> Any:
+        device = self._state.device
+        spec = device.commands.get(call.command) if device is not None else None
+        if device is None or spec is None or (call.panel and not spec.panel):
+            suffix = " for its panel" if spec else ""
+            raise CommandError(f"Device '{self.name}' has no command '{call.command}'{suffix}.")
+        return spec.function(device.driver, **spec.bind(list(call.args), dict(call.kwargs)))
+
+    def _end_suspended(self, why: str, *, below: int | None = None) -> None:
+        """End commands that gave the thread back: those under an earlier fence than `below`, or all."""
+        ending = [command for command in self._suspended if below is None or command.call.fence < below]
+        self._suspended = deque(command for command in self._suspended if command not in ending)
+        for command in ending:
+            self._cut(command, why)
+
+    def _cut(self, command: Suspended, why: str) -> None:
+        self._close(command)
+        self._port.reply(command.call, cut_short(command.call, why))
+
+    def _close(self, command: Suspended) -> None:
+        operation = self._begin(f"the end of {command.call.command}", command.call.fence, self._safe_seconds)
+        try:
+            command.steps.close()
         except Exception as error:
-            answer = self._failed(error, operation)
+            log.warning("command did not end cleanly device=%s error=%s", self.name, error)
         finally:
             self._end(operation)
-        if not operation.stuck:
-            self._port.reply(command.call, answer)
 
-    def _failed(self, error: Exception, operation: Operation) -> Reply:
-        if isinstance(error, DeviceOfflineError):
-            self._lost(self._device, str(error))
-        return reply_for(error, self.name, operation)
+    # -- opening and making safe; none of this is interrupted by a fence: it is what a new fence waits for
 
     def _ready(self, call: Call) -> None:
         """Make the device ready for a new session: open, safe, read back; its feeds are the session's from here on."""
-        operation = self._begin("making ready", call.fence, max(call.until - self._port.now(), 1.0), None)
-        if isinstance(operation, Reply):
-            return
-        try:
-            answer = refused(
-                call, Condition.OK, "", fence=self.fence, now=self._port.now(), silent_for=self._port.silent_for()
-            )
-            if answer is None:
-                with self._state:
-                    self.fence = max(self.fence, call.fence)
-                self._secure(operation)
-                with self._state:
-                    if self.condition is Condition.OK and self.fence == call.fence:
-                        self._feed_to(call.fence)
-        finally:
-            self._end(operation)
-        self._port.report(self)
-        self._port.reply(call, answer or refused(call, self.condition, self.reason) or Reply(value=True))
-
-    # -- opening and making safe
-
-    def _first_opening(self) -> None:
-        with self._state:
-            state, fence = self._hold
-            self._releasing = fence if state == "releasing" else 0
-        self._reopen()
+        answer = self._refusal(call, Condition.OK, "")
+        if answer is None:
+            self._secure("making ready", call.fence, max(call.until - self._port.now(), 1.0))
+            with self._lock:
+                if self.condition is Condition.OK and self.fence == call.fence:
+                    self._state.feed_to(call.fence)
+            answer = refused(call, self.condition, self.reason, fence=self.fence) or Reply(value=True)
+            self._port.report(self)
+        self._port.reply(call, answer)
 
     def _reopen(self) -> None:
-        self._shut_device()
-        operation = self._begin("opening", self.fence, OPEN_SECONDS)
-        if isinstance(operation, Operation):
-            try:
-                self._secure(operation)
-            finally:
-                self._end(operation)
-        with self._state:
+        self._end_suspended("its device was opened anew")
+        self._state.shut()
+        self._secure("opening", self.fence, OPEN_SECONDS)
+        with self._lock:
             if self._hold[0] == "releasing":
-                self.dealt_with = max(self.dealt_with, self._hold[1])
+                self._state.deal_with(self._hold[1])
         self._port.report(self)
 
     def _release(self, fence: int) -> None:
-        """Force the device free; its session's calls are over by now. Make safe, read back; else reopen; else faulty."""
-        while self._suspended:
-            command = self._suspended.popleft()
-            command.steps.close()
-            self._port.reply(command.call, refused(command.call, self.condition, self.reason, fence=fence) or Reply())
-        operation = self._begin("making safe", fence, self._safe_seconds)
-        if isinstance(operation, Operation):
-            try:
-                self._secure(operation)
-            finally:
-                self._end(operation)
-        self.dealt_with = max(self.dealt_with, fence)
+        """Force the device free; its session's calls are over. Make safe, read back; else reopen; else faulty."""
+        self._secure("making safe", fence, self._safe_seconds)
+        self._state.deal_with(fence)
         self._port.report(self)
 
-    def _secure(self, operation: Operation) -> None:
-        """Open where it is not, make safe, read back; where that fails reopen once; sets the condition."""
-        for last in (False, True):
-            try:
-                if self._device is None:
-                    self._device = self._opener(self._unplugged)
-                    with self._state:
-                        self._feed_to(self._feed_fence)
-                self._device.driver.make_safe()
-                self._set(Condition.OK, "")
-                return
-            except DeviceOfflineError as error:
-                self._set(Condition.OFFLINE, str(error))
-                last = True
-            except Exception as error:
-                log.warning("device could not be made safe device=%s error=%s", self.name, error)
-                self._set(Condition.FAULTY, f"{type(error).__name__}: {error}")
-            self._shut_device()
-            if last or operation.interrupted:
-                break
+    def _secure(self, what: str, fence: int, seconds: float) -> None:
+        self._end_suspended(RESERVATION_OVER)
+        operation = self._begin(what, fence, seconds)
+        try:
+            self._state.secure(operation)
+        finally:
+            self._end(operation)
 
-    def _set(self, condition: Condition, reason: str, *, dealt_with: int = 0) -> None:
-        with self._state:
-            if condition is not self.condition or reason != self.reason:
-                log.info("device changed device=%s condition=%s reason=%s", self.name, condition, reason or "-")
-            self.condition, self.reason = condition, " ".join(reason.split())
-            self.dealt_with = max(self.dealt_with, dealt_with)
-            pause = RETRY_OFFLINE if condition is Condition.OFFLINE else RETRY_FAULTY
-            self._retry_at = self._clock.boottime() + pause
+    def _unplugged(self, opening: int, reason: str) -> None:
+        """A driver says so, on any thread."""
+        self._later(lambda: self._gone(reason) if self._state.is_open(opening) else None)
 
-    def _feed_to(self, fence: int) -> None:
-        self._feed_fence = fence
-        if self._device is not None:
-            self._device.outlet.fence = fence
-
-    def _unplugged(self, reason: str) -> None:
-        device = self._device
-        with self._state:
-            self._jobs.append(lambda: self._lost(device, reason))
-            self._state.notify()
-
-    def _lost(self, device: OpenDevice | None, reason: str) -> None:
-        if device is not None and device is self._device:
-            self._shut_device()
-            self._set(Condition.OFFLINE, reason)
-            self._port.report(self)
-
-    def _shut_device(self) -> None:
-        device, self._device = self._device, None
-        if device is not None:
-            device.close()
+    def _gone(self, reason: str) -> None:
+        self._end_suspended(f"its device went offline: {reason}")
+        self._state.shut()
+        self._state.set(Condition.OFFLINE, reason)
+        self._port.report(self)
 
     def _shut(self) -> None:
         """The end of the host: make safe if open, close; calls that never began are told so."""
-        if self._device is not None:
+        self._end_suspended("its host stops")
+        device = self._state.device
+        if device is not None:
             operation = self._begin("making safe", self.fence, self._safe_seconds)
             try:
-                self._device.driver.make_safe()
+                device.driver.make_safe()
             except Exception as error:
                 log.warning("device could not be made safe at the end device=%s error=%s", self.name, error)
             finally:
-                if isinstance(operation, Operation):
-                    self._end(operation)
-            self._shut_device()
-        self._set(Condition.OFFLINE, "its host was stopped")
-        with self._state:
-            jobs, self._jobs = list(self._jobs), deque()
-        for job in jobs:
-            self._guarded(job)
+                self._end(operation)
+            self._state.shut()
+        self._state.set(Condition.OFFLINE, STOPPED)
+        with self._lock:
+            self._ended = True
+            waiting = self._take_calls()
+        for call in waiting:
+            self._port.reply(call, refused(call, Condition.OFFLINE, STOPPED) or Reply())
+
+
+def _step(steps: Steps) -> Reply | None:
+    """One step of a command that gives the thread back. Returns its answer where it was the last one."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        return Reply(value=end.value)
+    return None

@@ -77,8 +77,12 @@ class Host:
         self._lock = threading.RLock()
         self._benches: dict[str, HostedBench] = {}
         self._unsaid: set[DeviceRunner] = set()
+        self._kept: dict[str, HostedBench] = {}
+        self._dropping = threading.Lock()
         self._drop_all = ""
         self._lost: set[str] = set()
+        self._elsewhere: set[str] = set()
+        self._tidied = False
         self._wake = threading.Event()
         self._threads: list[LabThread] = []
         self._epoch = 0
@@ -94,7 +98,8 @@ class Host:
     def wants_replacement(self) -> bool:
         """Is a thread stuck in a driver, and no bench in use, so that the process may replace itself?"""
         runners = [runner for bench in self._benches.values() for runner in bench.runners.values()]
-        return any(runner.stuck for runner in runners) and all(runner.stuck or runner.free for runner in runners)
+        stuck = bool(self._kept) or any(runner.stuck for runner in runners)
+        return stuck and all(runner.stuck or runner.free for runner in runners)
 
     def start(self) -> None:
         """Begin to host; devices are opened in the background."""
@@ -102,7 +107,6 @@ class Host:
             return
         self._process.on_news(self._hear)
         self._process.on_gone(self._gone)
-        self._process.on_silence(self._silent)
         self._threads = [
             LabThread("host", self._work, wake=self._wake.set),
             LabThread("calls", self._dispatch, wake=self._wake_dispatch),
@@ -115,9 +119,9 @@ class Host:
     def stop(self, seconds: float = 15.0) -> None:
         """Make every device safe, close it, and give the benches up; blocks, at most `seconds`."""
         threads, self._threads = self._threads, []
-        self._process.forget(self._hear, self._gone, self._silent)
+        self._process.forget(self._hear, self._gone)
         self._process.drop_role("host")
-        stop_all(threads, 5.0)
+        stop_all(threads, seconds)
         self._drop(list(self._benches), "its host stops", seconds)
 
     # -- news, on the beat's thread: quick
@@ -126,42 +130,53 @@ class Host:
         with self._lock:
             benches = list(self._benches.items())
         for name, bench in benches:
-            if not news.benches.get(name, True):
+            if name not in news.benches:
+                continue  # claimed since this beat was sent
+            if not news.benches[name]:
+                self._revoke(bench, "its bench was claimed by another host")
                 self._lost.add(name)
                 continue
             for device, runner in bench.runners.items():
                 hold = news.holds.get(device)
+                if hold is not None:
+                    self._process.saw_fence(hold.fence)
                 if runner.follow(hold.state if hold else "none", hold.fence if hold else 0):
                     self._unsaid.add(runner)
                 runner.enforce()
         self._wake.set()
 
     def _gone(self) -> None:
+        """This process was taken for dead: what it still holds calls for may be another's by now."""
+        for bench in list(self._benches.values()):
+            self._revoke(bench, "its host was taken for dead")
         self._drop_all = "its host was taken for dead"
         self._wake.set()
 
-    def _silent(self, seconds: float) -> None:
-        for bench in list(self._benches.values()):
-            for runner in bench.runners.values():
-                runner.enforce()
-        if seconds >= self._settings.safe_after:
-            self._drop_all = "the store has been away"
-            self._wake.set()
+    def _revoke(self, bench: HostedBench, why: str) -> None:
+        for runner in bench.runners.values():
+            runner.revoke(why)
 
     # -- the thread `host`
 
     def _work(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
             try:
-                self._look_after()
+                self._look_after(stopping)
             except StoreUnavailableError as error:
                 log.warning("host waits for the store error=%s", error)
             except Exception:
                 log.exception("host failed")
-            self._wake.wait(3600)
+            self._wake.wait(self._patience())
             self._wake.clear()
 
-    def _look_after(self) -> None:
+    def _patience(self) -> float:
+        """Seconds until this thread must look by itself: the store may be away, and with it the beat's news."""
+        left = self._settings.safe_after - self._process.silent_for
+        return min(1.0, max(0.1, left)) if self._benches else 3600.0
+
+    def _look_after(self, stopping: threading.Event) -> None:
+        if self._process.silent_for >= self._settings.safe_after:
+            self._drop_all = self._drop_all or "the store has been away"
         if self._drop_all:
             why, self._drop_all = self._drop_all, ""
             self._drop(list(self._benches), why, 15.0)
@@ -170,11 +185,26 @@ class Host:
             self._drop(sorted(lost & set(self._benches)), "its bench was claimed by another host", 15.0)
         if self._process.silent_for >= self._settings.safe_after:
             return
+        if not self._tidied:
+            declared = self._catalog.benches
+            self._store.reservations.forget_undeclared(self._settings.machine_name, declared)
+            self._tidied = True
+        self._let_go()
+        for bench in list(self._benches.values()):
+            for runner in bench.runners.values():
+                runner.enforce()
         for runner in list(self._unsaid):
             self.report(runner)
         for declaration in self._catalog.for_machine(self._settings.machine_name):
-            if declaration.name not in self._benches:
+            if declaration.name not in self._benches and declaration.name not in self._kept and not stopping.is_set():
                 self._host(declaration)
+
+    def _let_go(self) -> None:
+        """A bench that was kept because a thread of it hung is given up when that thread has come back."""
+        for name, bench in list(self._kept.items()):
+            if not any(runner.thread.is_alive() for runner in bench.runners.values()):
+                bench.lock.close()
+                del self._kept[name]
 
     def _host(self, declaration: BenchDeclaration) -> None:
         lock = self._take_lock(declaration.name)
@@ -194,9 +224,12 @@ class Host:
             lock.close()
             raise
         if isinstance(claim, str):
-            log.info("bench is hosted elsewhere bench=%s machine=%s", declaration.name, claim)
             lock.close()
+            if declaration.name not in self._elsewhere:
+                log.info("bench is hosted elsewhere bench=%s machine=%s", declaration.name, claim)
+            self._elsewhere.add(declaration.name)
             return
+        self._elsewhere.discard(declaration.name)
         log.info("bench claimed bench=%s fence=%d", declaration.name, claim.fence)
         bench = HostedBench(declaration=declaration, lock=lock, claim=claim.fence, runners={})
         for device in declaration.devices:
@@ -241,6 +274,10 @@ class Host:
 
     def _drop(self, names: list[str], why: str, seconds: float) -> None:
         """Make safe and close, then give the lock back: in this order, so that nobody opens what is still open here."""
+        with self._dropping:
+            self._drop_now(names, why, seconds)
+
+    def _drop_now(self, names: list[str], why: str, seconds: float) -> None:
         with self._lock:
             benches = [self._benches[name] for name in names if name in self._benches]
         runners = [runner for bench in benches for runner in bench.runners.values()]
@@ -253,6 +290,7 @@ class Host:
             self._process.hosts_no_more(bench.declaration.name)
             if any(runner.thread.name in left for runner in bench.runners.values()):
                 log.error("bench kept: a device of it hangs bench=%s", bench.declaration.name)
+                self._kept[bench.declaration.name] = bench  # and its lock: nobody may open what is still open here
                 continue
             try:
                 self._store.reservations.leave_bench(bench.declaration.name, bench.claim)
@@ -272,6 +310,9 @@ class Host:
                 call = self._store.calls.take(claims, self._wake_key, CALL_WAIT)
             except StoreUnavailableError:
                 stopping.wait(0.5)
+                continue
+            except Exception:
+                log.exception("call can't be read; its caller reports it as lost")
                 continue
             if call is not None:
                 self._hand_over(call)
@@ -318,10 +359,10 @@ class Host:
     def report(self, runner: DeviceRunner) -> None:
         """Tell the store a device's condition; where that fails it is told with the next beat."""
         bench = self._benches.get(runner.name.partition("/")[0])
-        self._unsaid.add(runner)
-        if bench is None:
-            self._unsaid.discard(runner)
+        if bench is None or bench.runners.get(runner.name) is not runner:
+            self._unsaid.discard(runner)  # an earlier claim's: what it says concerns nobody
             return
+        self._unsaid.add(runner)
         try:
             stands = self._store.reservations.report(
                 bench.declaration.name, bench.claim, runner.name, runner.condition, runner.reason, runner.dealt_with

@@ -34,23 +34,47 @@ class Operation:
     """Why it was interrupted; '' while it was not."""
     stuck: bool = False
     done: threading.Event = field(default_factory=threading.Event)
+    _touching: threading.Lock = field(default_factory=threading.Lock)
+
+    def finish(self) -> None:
+        """Say that it is over. Blocks while its driver is just being interrupted (2 s at most), so that what runs next
+        never feels an interrupt that was meant for this one."""
+        held = self._touching.acquire(timeout=INTERRUPT_SECONDS)
+        self.done.set()
+        if held:
+            self._touching.release()
+
+    def interrupt(self, driver: Driver[Any]) -> None:
+        """Interrupt the driver, unless this is over."""
+        with self._touching:
+            if not self.done.is_set():
+                try:
+                    driver.interrupt()
+                except Exception:
+                    log.exception("driver failed to interrupt device=%s", driver.link.name)
+
+    def mark(self, why: str) -> bool:
+        """Note why it is interrupted. False: it was already."""
+        if self.interrupted:
+            return False  # without the lock, which a bad driver's interrupt() may hold for ever
+        with self._touching:
+            if self.interrupted or self.done.is_set():
+                return False
+            self.interrupted = why
+            return True
 
 
 def interrupt(
     operation: Operation, driver: Driver[Any] | None, why: str, on_stuck: Callable[[Operation], None]
 ) -> None:
     """Interrupt an operation from another thread; returns at once. `on_stuck` is called if it does not end in 2 s."""
-    if operation.interrupted:
+    if not operation.mark(why):
         return
-    operation.interrupted = why
 
-    def work(_: threading.Event) -> None:
-        if driver is not None:
-            try:
-                driver.interrupt()
-            except Exception:
-                log.exception("driver failed to interrupt device=%s", driver.link.name)
+    def watch(_: threading.Event) -> None:  # a thread of its own: a bad driver's interrupt() may hang as well
         if not operation.done.wait(INTERRUPT_SECONDS):
             on_stuck(operation)
 
-    LabThread(f"interrupt:{operation.what}", work).start()
+    if driver is not None:
+        LabThread(f"interrupt:{operation.what}", lambda _: operation.interrupt(driver)).start()
+    LabThread(f"watch:{operation.what}", watch).start()

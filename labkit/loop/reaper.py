@@ -58,7 +58,8 @@ class Reaper:
     def _hear(self, news: BeatNews) -> None:
         """On the beat's thread: quick, only hands work on."""
         if news.went_back:
-            self._begin("store-went-back", lambda: self._end_lost({hold.session for hold in news.holds.values()}))
+            highest = self._lab.process.highest_fence
+            self._begin("store-went-back", lambda: self._end_lost(highest))
         for process in news.gone:
             self._begin(f"bury:{process}", partial(self._bury, process))
         for session_id in news.due:
@@ -90,8 +91,9 @@ class Reaper:
         if lost is not None:
             log.warning("process was buried process=%s tasks_lost=%d", process, len(lost))
 
-    def _end_lost(self, sessions: set[str]) -> None:
-        """The store has gone back: what it still shows there may have ended already."""
-        for session_id in sessions:
-            log.warning("session ended, for the store went back session=%s", hashed(session_id))
-            self._lab.sessions.end(session_id, EndReason.LOST)
+    def _end_lost(self, highest: int) -> None:
+        """The store has gone back: sessions that it shows with a fence of before may have ended already."""
+        for session_id, fence in self._lab.reservations.holders().items():
+            if fence <= highest:
+                log.warning("session ended, for the store went back session=%s", hashed(session_id))
+                self._lab.sessions.end(session_id, EndReason.LOST)

@@ -9,6 +9,7 @@ import sys
 import threading
 from types import FrameType
 
+from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
 from labkit.loop.host import Host, HostStore
 from labkit.loop.reaper import Reaper
@@ -17,6 +18,7 @@ from labkit.loop.task_runner import TaskRunners
 log = logging.getLogger("labkit.loop")
 
 STOP_SECONDS = 20.0
+RETRY_SECONDS = 1.0
 
 
 class Workers:
@@ -31,6 +33,9 @@ class Workers:
         self._with_reaper = reaper
         self._with_host = host
         self._lock = threading.Lock()
+        self._trying = threading.Lock()
+        self._clock = lab.clock
+        self._next_try = 0.0
         self._pid = 0
         self.host: Host | None = None
         self._reaper: Reaper | None = None
@@ -59,6 +64,18 @@ class Workers:
                 self.host = Host(store, lab.process, catalog, lab.settings, lab.instance, clock=lab.clock)
                 self.host.start()
             self._pid = os.getpid()
+
+    def start_soon(self) -> None:
+        """Start if nothing hinders it; never raises and never waits for others. For the first request of a process."""
+        if self.running or self._clock.boottime() < self._next_try or not self._trying.acquire(blocking=False):
+            return
+        try:
+            self.start()
+        except StoreUnavailableError as error:
+            self._next_try = self._clock.boottime() + RETRY_SECONDS
+            log.warning("background work waits for the store error=%s", error)
+        finally:
+            self._trying.release()
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """End in order: no new work, tasks asked to stop, devices made safe and closed, good-bye to the store.

@@ -7,7 +7,7 @@ twice. Blocking reads have connections of their own, with a socket timeout of th
 from __future__ import annotations
 
 import contextlib
-import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -19,6 +19,20 @@ from redis.retry import Retry
 from labkit.errors import StoreUnavailableError
 from labkit.store.keys import Keys
 from labkit.store.scripts import script_hash, script_source
+from labkit.threads import LabThread
+
+_AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
+# redis-py takes the code off the errors that it has a class for, and leaves it on all others.
+_REFUSALS = (
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.NoPermissionError,
+    redis.exceptions.AuthenticationError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.MasterDownError,
+)
+_REFUSAL_WORDS = "LOADING READONLY OOM MISCONF NOAUTH NOPERM CLUSTERDOWN MASTERDOWN BUSY NOREPLICAS"
 
 ANSWER_SECONDS = 5.0
 MAX_WAIT = 30.0
@@ -50,7 +64,8 @@ class Store:
         self.keys = Keys(prefix)
         self.now = now
         self._keeper = keeper
-        self._pid = os.getpid()
+        self._bringing = threading.Lock()
+        self._helper: LabThread | None = None
         self._quick = self._connect(ANSWER_SECONDS)
         self._waiting = self._connect(MAX_WAIT + _MARGIN)
 
@@ -106,31 +121,35 @@ class Store:
     def _answering(self) -> Iterator[None]:
         try:
             yield
-        except (
-            redis.exceptions.ConnectionError,
-            redis.exceptions.TimeoutError,
-            redis.exceptions.BusyLoadingError,
-        ) as error:
+        except _REFUSALS as error:
+            raise StoreUnavailableError(f"The store refuses to work: {error}") from error
+        except _AWAY as error:
             self._bring_back()
             raise StoreUnavailableError(
-                f"The store does not answer ({error}). Nothing is lost; it is tried again."
+                f"The store does not answer ({error}).", sent="connecting to" not in str(error)
             ) from error
         except redis.exceptions.ResponseError as error:
-            if str(error).startswith(
-                ("LOADING", "READONLY", "OOM", "MISCONF", "NOAUTH", "NOPERM", "CLUSTERDOWN", "MASTERDOWN")
-            ):
+            if str(error).partition(" ")[0] in _REFUSAL_WORDS.split():
                 raise StoreUnavailableError(f"The store refuses to work: {error}") from error
             raise
         except RedisError as error:
             raise StoreUnavailableError(f"The store does not answer as it should ({error}).") from error
 
     def _bring_back(self) -> None:
-        if self._keeper is not None:
-            with contextlib.suppress(StoreUnavailableError):
-                self._keeper.ensure()
-                if self._keeper.url != self.url:  # its place has gone, and it has another one
-                    self.url = self._keeper.url
-                    self._quick, self._waiting = self._connect(ANSWER_SECONDS), self._connect(MAX_WAIT + _MARGIN)
+        """Have the keeper look after the store, on a thread of its own: that may take long, and nobody waits for it."""
+        with self._bringing:
+            if self._keeper is not None and (self._helper is None or not self._helper.is_alive()):
+                self._helper = LabThread("store-keeper", self._ensure)
+                self._helper.start()
+
+    def _ensure(self, _: threading.Event) -> None:
+        if self._keeper is None:
+            return
+        with contextlib.suppress(StoreUnavailableError):
+            self._keeper.ensure()
+            if self._keeper.url != self.url:  # its place has gone, and it has another one
+                self.url = self._keeper.url
+                self._quick, self._waiting = self._connect(ANSWER_SECONDS), self._connect(MAX_WAIT + _MARGIN)
 
     def close(self) -> None:
         """Close this process's connections and give up the embedded store. Twice is fine."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -108,9 +108,14 @@ class Reservations:
         holds = {rows[i]: (rows[i + 1], int(rows[i + 2])) for i in range(0, len(rows), 3)}
         return Claim(fence=int(answer[1]), holds=holds)
 
-    def leave_bench(self, bench: str, fence: int, *, forget: bool = False) -> None:
-        """Give up a bench in order. forget: it is not declared any more."""
-        self._store.run("bench_leave", bench, fence, "1" if forget else "")
+    def leave_bench(self, bench: str, fence: int) -> None:
+        """Give up a bench in order."""
+        self._store.run("bench_leave", bench, fence)
+
+    def forget_undeclared(self, machine: str, declared: Collection[str]) -> list[str]:
+        """Forget the benches of a machine that it declares no more and that are neither hosted nor held."""
+        old = [view.name for view in self.benches() if view.machine == machine and view.name not in declared]
+        return [name for name in old if text(self._store.run("bench_forget", name, machine)) == "forgotten"]
 
     def report(self, bench: str, claim: int, device: str, condition: Condition, reason: str, dealt_with: int) -> bool:
         """Say what condition a device is in, and up to which fence (0: none) its release was dealt with.
@@ -149,6 +154,14 @@ class Reservations:
                 )
             )
         return views
+
+    def holders(self) -> dict[str, int]:
+        """Sessions that hold a device -> the highest fence of their holds."""
+        found: dict[str, int] = {}
+        for hold in self._hash("holds").values():
+            _, fence, session, *_ = hold.split()
+            found[session] = max(found.get(session, 0), int(fence))
+        return found
 
     def _hash(self, name: str) -> dict[str, str]:
         found = self._store.command("HGETALL", self._store.keys[name])

@@ -59,8 +59,9 @@ def install(app: Flask, lab: Lab) -> None:
 
 
 def enter_request(lab: Lab, *, poll: bool) -> SessionRecord | None:
-    """Read the request's session once, remember its user, and bind it where it is active. None: there is none.
+    """Read the request's session once, remember its user, and bind it. None: there is none.
 
+    One that is over is bound too: an expired user may look at tasks and submit some. Its devices refuse its old fences.
     Errors: `StoreUnavailableError`.
     """
     known: SessionRecord | None = g.get(_RECORD)
@@ -70,7 +71,7 @@ def enter_request(lab: Lab, *, poll: bool) -> SessionRecord | None:
     record = lab.sessions.touch(session_id, poll=poll)
     setattr(g, _RECORD, record)
     remember(user_of(lab, record))
-    if record.state is SessionState.ACTIVE:
+    if record.state not in (SessionState.UNKNOWN, SessionState.STARTING):
         bound = BoundSession(session_id=session_id, purpose=Purpose.REQUEST, fences=record.fences)
         setattr(g, _TOKEN, bind(bound))
     return record

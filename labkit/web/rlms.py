@@ -145,7 +145,7 @@ class RlmsRoutes:
 
     def status_multiple(self) -> Answer:
         body = _body()
-        if not body.get("session_ids"):
+        if body.get("session_ids") is None:
             human = "Missing parameter: session_ids, a list of text."
             return {"success": False, "error_code": "missing-parameters", "error_human": human}, 200
         ids = body["session_ids"]

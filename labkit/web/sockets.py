@@ -160,7 +160,10 @@ class LabSockets:
 
     def _disconnect(self, *_: Any) -> None:
         self._transports.pop(_sid(), None)
-        self.relay.forget(_sid())
+        with self._lock:
+            relay = self._relay
+        if relay is not None:  # none is made for who goes
+            relay.forget(_sid())
 
     def _guarded(self, handler: Handler) -> Callable[..., Answer]:
         """The one way to a handler: only for a socket whose session is active now, and the one it came in with."""

@@ -19,7 +19,7 @@ const STYLE = `
 .serial-screen { flex: 1; position: relative; min-height: clamp(16rem, 52vh, 36rem);
   border: 1px solid var(--line); border-radius: 8px; background: var(--screen); overflow: hidden; }
 .serial-screen:focus-within { outline: 2px solid var(--accent); outline-offset: 1px; }
-.serial[data-usable="false"] .serial-screen { border-style: dashed; border-color: var(--edge); background: var(--sunken); }
+.serial[data-usable="false"] .serial-screen { border-style: dashed; border-color: var(--edge); }
 .serial-host { position: absolute; inset: .6rem 0 .6rem .7rem; }
 .serial-options { position: relative; }
 .serial-options > summary { list-style: none; }

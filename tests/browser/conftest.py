@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.harness import PretendedLab
 
+ROOT = Path(__file__).resolve().parents[2]
 BANNER = "demo board 1.0\r\n> "
+
+
+@pytest.fixture
+def root() -> Path:
+    return ROOT
 
 
 @pytest.fixture
@@ -29,9 +36,13 @@ def complaints() -> list[str]:
 def page(browser: Browser, lab: PretendedLab, complaints: list[str]) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("console", lambda message: complaints.extend([message.text] if message.type == "error" else []))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: request.url.startswith((lab.url, "blob:")) or complaints.append(request.url))
+    page.on("request", lambda request: complaints.extend([] if is_own(request.url, lab) else [request.url]))
     yield page
     context.close()
     assert complaints == []
+
+
+def is_own(url: str, lab: PretendedLab) -> bool:
+    return url.startswith((lab.url, "blob:"))

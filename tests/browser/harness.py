@@ -66,12 +66,17 @@ class PretendedLab:
         self.events: list[tuple[str, Any]] = []
         self.fail_calls: dict[str, str] | None = None
         self.before_call: Callable[[], object] = lambda: None
+        self.before_poll: Callable[[], object] = lambda: None
         self.extra_devices: list[dict[str, Any]] = []
         self.console: dict[str, str] = {"condition": "ok", "reason": ""}
+        self.states: dict[str, Any] = {}  # state feeds, of any device: the last value
+        self.panels = {"broken": BROKEN_PANEL}
         self.watching: set[str] = set()
         self.refuse = ""  # why connections are refused; empty: they are not
         self.app = self._make_app()
-        self.sockets = SocketIO(self.app, path="labkit/socket.io", async_mode="threading", transports=["websocket"])
+        self.sockets = SocketIO(
+            self.app, path="labkit/socket.io", async_mode="threading", async_handlers=False, transports=["websocket"]
+        )
         self._listen()
         self.server: BaseWSGIServer = make_server("127.0.0.1", port, self._under_prefix, threaded=True)
         self.server.daemon_threads = True  # type: ignore[attr-defined]
@@ -159,8 +164,8 @@ class PretendedLab:
         return app
 
     def _panel(self, name: str) -> Response:
-        if name == "broken":
-            return Response(BROKEN_PANEL, mimetype="text/javascript")
+        if name in self.panels:
+            return Response(self.panels[name], mimetype="text/javascript")
         return send_from_directory(SERIAL_PANEL.parent, SERIAL_PANEL.name)
 
     def _show(self, name: str) -> str:
@@ -199,6 +204,10 @@ class PretendedLab:
     def _on_subscribe(self, message: dict[str, Any]) -> dict[str, Any]:
         self.events.append(("subscribe", message))
         sid = request.sid  # type: ignore[attr-defined]
+        if message["feed"] in self.states:
+            told = {"device": message["device"], "feed": message["feed"], "cursor": "e:1", "lost": 0}
+            self.sockets.emit("feed", {**told, "data": self.states[message["feed"]]}, to=sid)
+            return {"ok": True}
         self.watching.add(sid)
         self._send(sid, int((message["cursor"] or "e:0").partition(":")[2]))
         return {"ok": True}
@@ -237,6 +246,7 @@ class PretendedLab:
 
     def _on_poll(self, *nothing: object) -> dict[str, Any]:
         self.events.append(("poll", None))
+        self.before_poll()
         return {"ok": True, "time_left": self.session()["time_left"]}
 
     def _on_logout(self, *nothing: object) -> dict[str, Any]:
@@ -262,6 +272,11 @@ def answer(line: str) -> str:
 
 
 def with_policy(response: Response) -> Response:
+    if response.direct_passthrough:  # a file: read now, since a page that is left in the middle would leave it open
+        response.direct_passthrough = False
+        data = response.get_data()
+        response.close()
+        response.set_data(data)
     response.headers["Content-Security-Policy"] = CSP
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,7 +138,6 @@ def test_question_of_the_board_is_answered_once_and_never_from_old_text(page: Pa
     lab.say("\x1b[5n")
     until(page, lambda: b"\x1b[0n" in lab.written)
     lab.written.clear()
-    page.reload()
     enter(page, lab)
     page.keyboard.type("!")
     until(page, lambda: lab.written == [b"!"])
@@ -158,12 +158,35 @@ def test_keys_without_a_connection_are_dropped_and_it_is_said(page: Page, lab: P
     assert b"".join(lab.written) == b"kept"
 
 
-def test_connection_that_answers_no_poll_is_replaced(page: Page, lab: PretendedLab) -> None:
+def test_network_that_goes_away_is_noticed_at_once(page: Page, lab: PretendedLab) -> None:
     enter(page, lab)
     page.evaluate("""() => window.dispatchEvent(new Event("offline"))""")
     until(page, lambda: [event for event, _ in lab.events].count("subscribe") == 2)
     page.keyboard.type("temp\n")
     shows(page, "temp 21.4 C")
+
+
+def test_connection_that_answers_no_poll_is_replaced(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    free = threading.Event()
+    lab.before_poll = lambda: free.wait(60)
+    expect(page.get_by_test_id("reset")).to_be_disabled(timeout=30_000)
+    free.set()
+    until(page, lambda: [event for event, _ in lab.events].count("subscribe") == 2)
+    expect(page.get_by_test_id("reset")).to_be_enabled()
+
+
+def test_long_call_is_not_taken_for_a_dead_connection(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    free = threading.Event()
+    lab.before_call = lambda: free.wait(60)
+    page.get_by_test_id("reset").click()
+    until(page, lambda: len(calls(lab)) == 1)
+    page.evaluate("""() => document.dispatchEvent(new Event("visibilitychange"))""")  # polls; patience is 8 s
+    page.wait_for_timeout(9_000)
+    free.set()
+    expect(page.get_by_test_id("notice")).to_have_text("The board has been reset.")
+    assert [event for event, _ in lab.events].count("subscribe") == 1
 
 
 def test_refused_call_is_explained_and_what_waited_is_not_sent(page: Page, lab: PretendedLab) -> None:
@@ -201,7 +224,6 @@ def test_choices_are_kept_over_a_reload(page: Page, lab: PretendedLab) -> None:
     enter(page, lab)
     page.get_by_test_id("options").click()
     page.get_by_test_id("enter").select_option("crlf")
-    page.reload()
     enter(page, lab)
     page.keyboard.type("a\n")
     until(page, lambda: b"".join(lab.written) == b"a\r\n")
@@ -315,6 +337,27 @@ def test_device_without_a_panel_gets_forms_from_its_schemas(page: Page, lab: Pre
     form.get_by_role("button", name="Turn").click()
     expect(form.locator("output")).to_have_text("Done.")
     assert calls(lab)[-1]["kwargs"] == {"degrees": 12.5, "direction": "left", "hold": False}
+
+
+def test_panel_of_the_documentation_works(page: Page, lab: PretendedLab, root: Path) -> None:
+    text = (root / "docs" / "reference" / "panels.md").read_text("utf-8")
+    lab.panels["thermometer"] = text.split("```js\n")[1].split("```")[0]
+    lab.states = {"temperature": 21.44}
+    commands = {"zero": {"panel": True, "schema": {}}}
+    address = f"{PREFIX}/labkit/panels/thermometer.js"
+    lab.extra_devices = [{**MOTOR, "panel": address, "commands": commands, "feeds": {"temperature": {"type": "state"}}}]
+    enter(page, lab)
+    panel = page.locator('[data-device="bench-1/motor"] .panel')
+    expect(panel.locator("output")).to_have_text("21.4 °C")
+    panel.get_by_role("button", name="Set to zero").click()
+    until(page, lambda: [call["command"] for call in calls(lab)] == ["zero"])
+
+
+def test_state_feed_without_a_panel_shows_its_last_value(page: Page, lab: PretendedLab) -> None:
+    lab.states = {"position": {"degrees": 90}}
+    lab.extra_devices = [{**MOTOR, "feeds": {"position": {"type": "state"}}}]
+    enter(page, lab)
+    expect(page.get_by_label("Feed position")).to_contain_text('"degrees": 90')
 
 
 def test_narrow_page_is_one_column_without_sideways_scrolling(page: Page, lab: PretendedLab) -> None:

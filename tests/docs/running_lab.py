@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from labkit import WebLab
 from labkit.clock import Deadline
@@ -95,11 +96,19 @@ def running(folder: Path) -> Iterator[RunningLab]:
         sys.modules.pop(lab.module.__name__)
 
 
+def json_of(answer: TestResponse) -> dict[str, Any]:
+    """The JSON object that was answered."""
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.get_json()
+    return body
+
+
 def load(file: Path) -> ModuleType:
     """Import a file under a name of its own."""
     name = f"{file.stem}_{uuid4().hex[:8]}"
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

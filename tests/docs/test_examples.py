@@ -10,7 +10,7 @@ import pytest
 
 from labkit.errors import CommandError
 from tests.docs.markdown import blocks_of
-from tests.docs.running_lab import running
+from tests.docs.running_lab import json_of, running
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -36,10 +36,10 @@ def test_first_lab_reads_its_thermometer_and_records_in_a_task(example: Callable
         with lab.session(session_id):
             console = lab.weblab.devices["console"]
             assert b"Welcome ada" in console.read_until(b"Welcome ada\r\n> ", timeout=10)
-        first = browser.get("/temperature").json
+        first = json_of(browser.get("/temperature"))
         assert 20 < first["celsius"] < 30
-        assert browser.get("/temperature").json["readings"] == first["readings"] + 1 == 2
-        task_id = browser.post("/record").json["task"]
+        assert json_of(browser.get("/temperature"))["readings"] == first["readings"] + 1 == 2
+        task_id = json_of(browser.post("/record"))["task"]
         with lab.session(session_id), lab.app.app_context():
             task = lab.weblab.get_task(task_id)
             assert task is not None

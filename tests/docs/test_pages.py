@@ -20,7 +20,12 @@ from tests.docs.markdown import blocks_of, commands_in, links_of, rows_of
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SETTING = re.compile(r"\b(?:WEBLAB|LABKIT)_[A-Z_]+\b")
-OF_THE_PROGRAM = {"LABKIT_APP", "WEBLAB_", "LABKIT_"}  # environment variables that are no settings, and the prefixes
+OF_THE_PROGRAM = {
+    "LABKIT_APP",
+    "LABKIT_DEMO",
+    "WEBLAB_",
+    "LABKIT_",
+}  # environment variables that are no settings, and the prefixes
 
 
 def name_of(page: Path) -> str:
@@ -55,7 +60,11 @@ def test_settings_that_a_page_names_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_labkit_commands_that_a_page_shows_exist_with_their_options(page: Path) -> None:
     for words in commands_in(page):
-        at = [index for index, word in enumerate(words) if (index == 0 and word == "labkit") or word.endswith("/bin/labkit")]
+        at = [
+            index
+            for index, word in enumerate(words)
+            if (index == 0 and word == "labkit") or word.endswith("/bin/labkit")
+        ]
         if at:
             parse(words[at[0] + 1 :])
 
@@ -125,12 +134,11 @@ def test_declarations_page_has_every_key_that_all_devices_have() -> None:
 
 def parse(words: list[str]) -> None:
     """Let click read a command line without running it. Errors: click's, for what the program does not know."""
-    if words == ["--help"]:
-        return
     command: click.Command = main
-    context = command.make_context("labkit", list(words))
-    while isinstance(command, click.Group):
-        rest = [*context.protected_args, *context.args]
+    context = click.Context(command, info_name="labkit")
+    _, rest, _ = command.make_parser(context).parse_args(list(words))
+    while isinstance(command, click.Group) and rest:
         name, found, rest = command.resolve_command(context, rest)
         assert found is not None
-        command, context = found, found.make_context(name, rest, parent=context)
+        command, context = found, click.Context(found, info_name=name, parent=context)
+        _, rest, _ = command.make_parser(context).parse_args(list(rest))

@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from http.cookies import SimpleCookie
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import engineio
 import socketio
 
 from labkit.store.connection import Store
@@ -120,6 +122,41 @@ class Student(Http):
         return Page(self)
 
 
+class EngineInOrder(engineio.Client):
+    """Handles messages in the order of their coming, and goes without ceremony, as a browser does that is closed.
+
+    By itself the client gives each message a thread of its own, and mixes up the frames of those with bytes; and when it
+    goes it waits 3 s for a good-bye that may have been said already.
+    """
+
+    def _trigger_event(self, event: str, *args: Any, **options: Any) -> Any:
+        return super()._trigger_event(event, *args, **{**options, "run_async": False})
+
+    def disconnect(self, abort: bool = False, reason: str | None = None) -> None:
+        self.cut()
+        if threading.current_thread() is not self.read_loop_task:  # that one ends by itself now
+            super().disconnect(reason=reason)
+
+    def cut(self) -> None:
+        """Break the connection."""
+        if self.ws is not None and self.ws.sock is not None:
+            self.ws.connected = False
+            with contextlib.suppress(OSError):
+                self.ws.sock.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """Disconnect, and wait until nothing of the connection is left."""
+        self.disconnect()
+        self.wait()
+        if self.ws is not None:
+            self.ws.shutdown()
+
+
+class ClientInOrder(socketio.Client):
+    def _engineio_client_class(self) -> type[engineio.Client]:
+        return EngineInOrder
+
+
 class Page:
     """The student's page as its socket sees it. Use it as a context."""
 
@@ -128,7 +165,7 @@ class Page:
         self.received: list[dict[str, Any]] = []
         self.sessions: list[dict[str, Any]] = []
         self.refusals: list[Any] = []
-        self.client = socketio.Client(reconnection=False)
+        self.client = ClientInOrder(reconnection=False)
         self.client.on("feed", self.received.append)
         self.client.on("session", self.sessions.append)
         self.client.on("connect_error", self.refusals.append)
@@ -136,12 +173,17 @@ class Page:
 
     def __enter__(self) -> Page:
         url, headers = self._where
-        self.client.connect(url, headers=headers, transports=["websocket"], socketio_path="/labkit/socket.io", wait_timeout=10)
+        try:
+            self.client.connect(
+                url, headers=headers, transports=["websocket"], socketio_path="/labkit/socket.io", wait_timeout=10
+            )
+        except BaseException:
+            self.client.eio.end()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.client.disconnect()
-        self.client.wait()
+        self.client.eio.end()
 
     def ask(self, event: str, data: Any = None) -> dict[str, Any]:
         return dict(self.client.call(event, data or {}, timeout=30))
@@ -165,8 +207,8 @@ class Page:
 
     def cut(self) -> None:
         """Break the connection as a network does: nobody says good-bye."""
-        self.client.eio.ws.sock.shutdown(socket.SHUT_RDWR)
-        self.client.wait()
+        self.client.eio.cut()
+        self.client.eio.wait()
 
 
 class FlowLab:

@@ -59,10 +59,9 @@ class Visit:
         assert self.student.ask("GET", "/me")[1]["active"] is False
         assert self.student.ask("GET", "/labkit/")[2]["Location"] == "/labkit/ended"
         if self.page is not None:
-            assert is_refused(self.page, self.console, line)
-            page = self.page
-            eventually(lambda: page.sessions[-1]["reason"] == reason, what="the page is told why")
-            assert page.sessions[-1]["state"] in ("ending", "expired")
+            answer = refusal(self.page, self.console, line)
+            told = answer or self.page.sessions[-1]  # a socket that is closed already was told before
+            assert (told["state"], told["reason"]) in [("ending", reason), ("expired", reason)]
         again = self.student.socket()
         with pytest.raises(socketio.exceptions.ConnectionError), again:
             pytest.fail("a socket of a session that is over was let in")
@@ -118,10 +117,12 @@ def board_of(lab: FlowLab, bench: str) -> BoardProcess:
     return lab.boards[int(bench.rpartition("-")[2]) - 1]
 
 
-def is_refused(page: Page, device: str, line: bytes) -> bool:
-    """Whether a socket gets nothing done: it is told so, or it is closed already."""
+def refusal(page: Page, device: str, line: bytes) -> dict[str, Any] | None:
+    """What a socket is told that may not write (any more); None: it is closed already."""
     try:
         answer = page.write(device, line)
     except (socketio.exceptions.BadNamespaceError, socketio.exceptions.TimeoutError):
-        return True
-    return not answer["ok"]
+        return None
+    assert not answer["ok"], answer
+    assert answer["error"]["kind"] == "inactive"
+    return answer

@@ -27,8 +27,9 @@ def server() -> Iterator[StoreServer]:
 
 
 @pytest.fixture
-def bench(server: StoreServer) -> FeedBench:
-    return FeedBench(server.url)
+def bench(server: StoreServer) -> Iterator[FeedBench]:
+    with FeedBench(server.url) as bench:
+        yield bench
 
 
 class Outlets:
@@ -242,8 +243,7 @@ def test_a_batch_whose_answer_was_lost_is_there_once(bench: FeedBench, outlets: 
 
 
 def test_a_killed_store_loses_what_it_had_and_says_how_much(outlets: Outlets, caplog: pytest.LogCaptureFixture) -> None:
-    with StoreServer(append_only=True) as server:
-        bench = FeedBench(server.url)
+    with StoreServer(append_only=True) as server, FeedBench(server.url) as bench:
         bench.store.command("CONFIG", "SET", "appendfsync", "always")
         session, fence = bench.start()
         outlet = outlets.make(bench.feeds)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from labkit.store.connection import Store
 from tests.store.embedded_lab import EmbeddedLab, wait_until
+from tests.store.table import Table
 
 
 @pytest.fixture
@@ -24,3 +26,9 @@ def lab(tmp_path: Path, runtime: Path) -> Iterator[EmbeddedLab]:
     yield lab
     lab.close()
     wait_until(lab.is_gone)
+
+
+@pytest.fixture
+def table(store: Store) -> Table:
+    """A lab as its scripts see it, at a time that the test sets."""
+    return Table(store)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from types import TracebackType
 
 from labkit.store.connection import Store
 from labkit.store.feeds import Cursor, FeedBatch, FeedId, FeedStore
@@ -26,7 +27,7 @@ def wait_until(true: Callable[[], object], what: str = "it") -> None:
 
 
 class FeedBench:
-    """One bench in a store under a prefix of its own."""
+    """One bench in a store under a prefix of its own. Use it with `with`."""
 
     def __init__(self, url: str, *, bench: str = "bench-1", prefix: str = ""):
         self.store = Store(url, prefix or f"test-{secrets.token_hex(4)}")
@@ -43,6 +44,14 @@ class FeedBench:
         assert isinstance(claim, Claim)
         self.claim_fence = claim.fence
         self.report(0)
+
+    def __enter__(self) -> FeedBench:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.store.close()
 
     def _beat(self) -> None:
         self.store.run("beat", self._process, "1", "host", 0)

@@ -26,8 +26,9 @@ def server() -> Iterator[StoreServer]:
 
 
 @pytest.fixture
-def bench(server: StoreServer) -> FeedBench:
-    return FeedBench(server.url)
+def bench(server: StoreServer) -> Iterator[FeedBench]:
+    with FeedBench(server.url) as bench:
+        yield bench
 
 
 def at(offset: int, epoch: int = 1) -> Cursor:
@@ -189,8 +190,7 @@ def test_a_feed_goes_two_minutes_after_its_session_at_the_latest(bench: FeedBenc
 
 
 def test_feeds_stay_out_of_the_append_only_file(tmp_path: Path) -> None:
-    with StoreServer(tmp_path, append_only=True) as server:
-        bench = FeedBench(server.url)
+    with StoreServer(tmp_path, append_only=True) as server, FeedBench(server.url) as bench:
         session, fence = bench.start()
         marker = secrets.token_hex(16).encode()
         bench.write(fence, marker, 32)

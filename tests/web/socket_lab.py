@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import threading
@@ -31,6 +32,7 @@ class SocketLab:
         self.calls: list[tuple[Any, ...]] = []
         self.result: Any = None
         self.broken: Exception | None = None
+        self.taken_for = ""
         self.app = flask.Flask("lab")
         self.app.secret_key = "not a secret"
         before(self.app)
@@ -50,7 +52,7 @@ class SocketLab:
     def _guard(self) -> SessionRecord | None:
         if self.broken is not None:
             raise self.broken
-        session_id = flask.session.get("id")
+        session_id = self.taken_for or flask.session.get("id")
         return self.bench.sessions.touch(session_id, poll=True) if session_id else None
 
     def _call(self, record: SessionRecord, device: str, command: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
@@ -140,9 +142,10 @@ class Browser:
 
     def close(self) -> None:
         """Go as a closed tab does, without a word (a client that says good-bye waits for seconds to hear it back)."""
-        websocket = self.client.eio.ws
-        if websocket is not None and websocket.sock is not None:
-            websocket.sock.shutdown(socket.SHUT_RDWR)
+        self.client.eio.queue.put(None)  # its writer would wait for minutes for something to send
+        if self.client.eio.ws is not None and self.client.eio.ws.sock is not None:
+            with contextlib.suppress(OSError):  # it is cut already
+                self.client.eio.ws.sock.shutdown(socket.SHUT_RDWR)
         self.client.eio.wait()
 
 

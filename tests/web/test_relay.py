@@ -30,8 +30,9 @@ def server() -> Iterator[StoreServer]:
 
 
 @pytest.fixture
-def bench(server: StoreServer) -> FeedBench:
-    return FeedBench(server.url)
+def bench(server: StoreServer) -> Iterator[FeedBench]:
+    with FeedBench(server.url) as bench:
+        yield bench
 
 
 @pytest.fixture
@@ -288,20 +289,21 @@ def test_feeds_stop_with_the_session_and_its_page_is_let_go(bench: FeedBench, re
 def test_two_sessions_hear_nothing_of_each_other(server: StoreServer, viewers: Viewers) -> None:
     one = FeedBench(server.url, bench="bench-1")
     two = FeedBench(server.url, bench="bench-2", prefix=one.store.keys.prefix)
-    relay = Relay(one.feeds, one.sessions, viewers.send, viewers.drop)
-    (first, fence_1), (second, fence_2) = one.start(), two.start()
-    view(relay, one, "a", first)
-    view(relay, two, "b", second)
-    relay.subscribe("b", one.device, FEED, None)  # guessing the other one's device is of no use
-    one.write(fence_1, b"of one", 6)
-    two.write(fence_2, b"of two", 6)
-    wait_until(lambda: viewers.bytes_of("a") == b"of one" and viewers.bytes_of("b") == b"of two")
-    one.end(first)
-    wait_until(lambda: len(viewers.events("a", "session")) == 2)
-    two.write(fence_2, b"!", 7)
-    wait_until(lambda: viewers.bytes_of("b") == b"of two!")
-    assert len(viewers.events("b", "session")) == 1
-    relay.close(GUARD)
+    with one, two:
+        relay = Relay(one.feeds, one.sessions, viewers.send, viewers.drop)
+        (first, fence_1), (second, fence_2) = one.start(), two.start()
+        view(relay, one, "a", first)
+        view(relay, two, "b", second)
+        relay.subscribe("b", one.device, FEED, None)  # guessing the other one's device is of no use
+        one.write(fence_1, b"of one", 6)
+        two.write(fence_2, b"of two", 6)
+        wait_until(lambda: viewers.bytes_of("a") == b"of one" and viewers.bytes_of("b") == b"of two")
+        one.end(first)
+        wait_until(lambda: len(viewers.events("a", "session")) == 2)
+        two.write(fence_2, b"!", 7)
+        wait_until(lambda: viewers.bytes_of("b") == b"of two!")
+        assert len(viewers.events("b", "session")) == 1
+        relay.close(GUARD)
 
 
 def test_a_session_that_is_unknown_lets_its_page_go(relay: Relay, viewers: Viewers) -> None:
@@ -314,8 +316,7 @@ def test_a_session_that_is_unknown_lets_its_page_go(relay: Relay, viewers: Viewe
 
 
 def test_a_store_that_goes_away_is_told_and_comes_back_without_a_gap(viewers: Viewers) -> None:
-    with StoreServer(append_only=True) as server:
-        bench = FeedBench(server.url)
+    with StoreServer(append_only=True) as server, FeedBench(server.url) as bench:
         bench.store.command("CONFIG", "SET", "appendfsync", "always")
         relay = Relay(bench.feeds, bench.sessions, viewers.send, viewers.drop)
         session, fence = bench.start()

@@ -10,11 +10,12 @@ from typing import Any
 import flask
 import flask_socketio
 import pytest
+from socketio.packet import ACK
 
 from labkit.store.sessions import EndReason
 from labkit.testing.store import StoreServer
 from labkit.web.sockets import LabSockets
-from tests.store.feed_bench import FEED, FeedBench, wait_until
+from tests.store.feed_bench import FEED, GUARD, FeedBench, wait_until
 from tests.web.socket_lab import AWAY, Browser, SocketLab
 
 WHERE = {"device": "bench-1/console", "feed": FEED}
@@ -27,8 +28,9 @@ def server() -> Iterator[StoreServer]:
 
 
 @pytest.fixture
-def bench(server: StoreServer) -> FeedBench:
-    return FeedBench(server.url)
+def bench(server: StoreServer) -> Iterator[FeedBench]:
+    with FeedBench(server.url) as bench:
+        yield bench
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_a_page_of_another_site_does_not_get_in(bench: FeedBench, lab: SocketLab
     headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Cookie": lab.cookie(session)}
     where = "/labkit/socket.io/?EIO=4&transport=websocket"
     answer = lab.app.test_client().get(where, headers={**headers, "Origin": "https://elsewhere.example"})
-    assert (answer.status_code, answer.json) == (400, "Not an accepted origin.")
+    assert (answer.status_code, answer.text) == (400, '"Not an accepted origin."')
 
 
 def test_a_refused_connection_is_closed(lab: SocketLab) -> None:
@@ -153,33 +155,44 @@ def test_a_page_can_not_have_feeds_without_end(bench: FeedBench, lab: SocketLab)
     assert answers == [True] * 64 + [False] * 6
 
 
-def test_feeds_and_answers_with_bytes_do_not_get_mixed_up(bench: FeedBench, lab: SocketLab) -> None:
-    """The relay's thread and the socket's own send at the same time; a message with bytes is several frames."""
-    session, fence = bench.start()
+@pytest.mark.parametrize("first", ["feed", "answer"])
+def test_the_frames_of_one_message_stay_together(bench: FeedBench, lab: SocketLab, first: str) -> None:
+    """The relay's thread sends feeds while the socket's own answers; a message with bytes is two frames."""
+    session, _ = bench.start()
     browser = lab.enter(session)
-    browser.ask("subscribe", {**WHERE, "cursor": None})
-    lab.result = b"\xff" * 100
-    stop = threading.Event()
+    wait_until(lambda: browser.told("session"))
+    (sid,) = lab.sockets._transports
+    server, begun, both = lab.sockets._server, threading.Event(), threading.Event()
+    send_frame, frames = server.eio.send_packet, []
 
-    def flood() -> None:
-        end = 0
-        while not stop.is_set():
-            end += 50
-            bench.write(fence, b"\x00" * 50, end)
-            for sid in list(lab.sockets._transports):
-                lab.sockets._send(sid, "feed", {"data": b"\x01" * 10})
-            stop.wait(0.001)
+    def send_slowly(transport: str, frame: Any) -> None:
+        frames.append(threading.current_thread().name)
+        if len(frames) == 1:
+            begun.set()
+            both.wait(0.3)  # time for the other thread to come between, where nothing keeps it out
+        elif len(set(frames)) == 2:
+            both.set()
+        send_frame(transport, frame)
 
-    thread = threading.Thread(target=flood)
-    thread.start()
-    try:
-        for _ in range(300):
-            assert browser.ask("call", {"device": "console", "command": "read"}) == {"ok": True, "result": lab.result}
-    finally:
-        stop.set()
-        thread.join()
-    assert not browser.gone.is_set()
-    assert len(browser.told("feed")) > 300
+    def send_feed() -> None:
+        lab.sockets._send(sid, "feed", {"data": b"of a feed"})
+
+    def answer() -> None:
+        packet = server.packet_class(ACK, namespace="/", id=1, data=[{"ok": True, "result": b"of an answer"}])
+        server._send_packet(lab.sockets._transports[sid], packet)
+
+    server.eio.send_packet = send_slowly
+    order = [("feed", send_feed), ("answer", answer)]
+    threads = [threading.Thread(target=send, name=name) for name, send in sorted(order, key=lambda o: o[0] != first)]
+    threads[0].start()
+    begun.wait(GUARD)
+    threads[1].start()
+    for thread in threads:
+        thread.join(GUARD)
+    assert frames == [threads[0].name] * 2 + [threads[1].name] * 2
+    wait_until(lambda: browser.told("feed") == [{"data": b"of a feed"}])
+    server.eio.send_packet = send_frame
+    assert browser.ask("poll")["ok"]
 
 
 # -- commands, poll, logout
@@ -247,6 +260,17 @@ def test_after_the_end_no_handler_runs_and_the_page_is_out(bench: FeedBench, lab
     answer = browser.ask(event, {**WHERE, "command": "write", "cursor": None})
     assert (answer["ok"], answer["error"]["kind"]) == (False, "inactive")
     assert (answer["state"], answer["reason"]) == ("ending", "time")
+    assert lab.calls == []
+    wait_until(browser.gone.is_set)
+
+
+def test_a_socket_serves_only_the_session_it_came_in_with(server: StoreServer, lab: SocketLab) -> None:
+    session, _ = lab.bench.start()
+    browser = lab.enter(session)
+    with FeedBench(server.url, bench="bench-2", prefix=lab.bench.store.keys.prefix) as other:
+        lab.taken_for, _ = other.start()
+    answer = browser.ask("call", {"device": "console", "command": "write"})
+    assert (answer["ok"], answer["error"]["kind"]) == (False, "inactive")
     assert lab.calls == []
     wait_until(browser.gone.is_set)
 

@@ -5,7 +5,7 @@
 --@include benches
 local bench, process, machine = ARGV[2], ARGV[3], ARGV[4]
 local host = host_of(bench)
-if host.process and host.machine ~= machine and now - host.seen < tonumber(ARGV[8]) and host.seen <= now + GONE then
+if host.process and host.process ~= "-" and host.machine ~= machine and now - host.seen < tonumber(ARGV[8]) and host.seen <= now + GONE then
   return { "held", host.machine }
 end
 local fence = next_fence()

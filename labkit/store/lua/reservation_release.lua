@@ -16,6 +16,15 @@ for _, name in ipairs(benches) do
     end
   end
 end
+if bench ~= "" then -- the session has it no more; what is still to be made safe is its host's matter
+  local kept = {}
+  for _, pair in ipairs(words(s.benches)) do
+    if string.match(pair, "^(.-)=") ~= bench then
+      kept[#kept + 1] = pair
+    end
+  end
+  redis.call("HSET", of("session", id), "benches", table.concat(kept, " "))
+end
 local moved = move_holds(benches, id, "releasing", next_fence())
 news("release")
 return { "releasing", unpack(moved) }

@@ -1,6 +1,6 @@
 -- Write a session and reserve a bench for it, all or nothing.
 -- ARGV: time, session, owner, start timeout, bench wish ('-' none, '' any, or its name), features, benches to leave out,
---       slot start ('' none), slot length, silence timeout, user as JSON, app
+--       slot start ('' none), slot length, silence timeout, user as JSON
 -- Returns: {started, fence, bench, max_date} | {refused, rows} | {over, max_date}
 --@include benches
 local id, owner, start_timeout, wish, features, excluded = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]

@@ -33,9 +33,9 @@ function makeHead(device, id) {
   const badge = make("span", { className: "badge", "data-testid": "condition" });
   const name = make("span", { className: "card-name" }, device.title === device.name ? "" : device.name);
   const update = () => {
-    const shown = device.held && !device.over ? device.condition : "returned";
+    const shown = device.over ? "over" : device.held ? device.condition : "returned";
     badge.dataset.condition = shown;
-    badge.textContent = { ok: "Ready", offline: "Offline", faulty: "Faulty", returned: "Given back" }[shown];
+    badge.textContent = { ok: "Ready", offline: "Offline", faulty: "Faulty", returned: "Given back", over: "Over" }[shown];
   };
   device.addEventListener("change", update);
   update();

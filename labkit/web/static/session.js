@@ -11,9 +11,10 @@ import { io } from "./vendor/socket.io.esm.min.js";
 /** @import { Answer, PageData, Refusal, SessionState } from "./types.js" */
 
 const POLL_EVERY = 5_000;
-const POLL_PATIENCE = 8_000; // an answer that is later means that the connection is dead, whatever TCP believes
+const POLL_PATIENCE = 8_000; // later, with no call under way, means that the connection is dead, whatever TCP believes
 const CALL_PATIENCE = 120_000; // the server answers at the call's deadline; this only guards against no answer at all
-const REFUSED_PATIENCE = 4_000;
+const AFTER_REFUSAL = 4_000;
+const AFTER_DISCONNECT = 1_000;
 const REFUSED_FOR_NOW = new Set(["store", "full", "starting"]);
 
 /** A call or a subscription that the server refused; `kind` is the name of the error there. */
@@ -35,6 +36,8 @@ export class Session extends EventTarget {
     /** Milliseconds that the last poll took to be answered. */
     this.roundTrip = NaN;
     this._polling = false;
+    /** Questions without an answer so far. The server answers one after another, so a poll waits behind a long call. */
+    this._asked = 0;
     this._socket = io({
       path: page.urls.socket,
       transports: ["websocket"],
@@ -84,6 +87,7 @@ export class Session extends EventTarget {
       throw new CallError({ kind: "NotConnected", message: "Not connected to the lab: nothing was sent." });
     }
     let answer;
+    this._asked += 1;
     try {
       answer = await this._socket.timeout(CALL_PATIENCE).emitWithAck(event, ...values);
     } catch {
@@ -91,6 +95,8 @@ export class Session extends EventTarget {
         kind: "ConnectionLost",
         message: "The connection broke before an answer came: it may have been done, or not.",
       });
+    } finally {
+      this._asked -= 1;
     }
     if (!answer?.ok) {
       throw new CallError(answer?.error ?? { kind: "NoReason", message: "The lab refused this and gave no reason." });
@@ -113,7 +119,7 @@ export class Session extends EventTarget {
       this.roundTrip = performance.now() - sent;
       this._polled(answer);
     } catch {
-      if (this._socket.connected) this._socket.io.engine?.close(); // it connects again by itself
+      if (this._socket.connected && !this._asked) this._socket.io.engine?.close(); // it connects again by itself
     } finally {
       this._polling = false;
     }
@@ -149,7 +155,7 @@ export class Session extends EventTarget {
   /** @param {string} why */
   _disconnected(why) {
     this._emit("connection", false);
-    if (why === "io server disconnect") this._connectLater(); // the one case in which the library stays away
+    if (why === "io server disconnect") this._connectLater(AFTER_DISCONNECT); // the library stays away then
   }
 
   /** @param {Error & {data?: {reason?: string}}} error */
@@ -157,12 +163,13 @@ export class Session extends EventTarget {
     this._emit("connection", false);
     if (this._socket.active) return; // the server was not reached; the library tries again
     const reason = error.data?.reason;
-    if (reason !== undefined && REFUSED_FOR_NOW.has(reason)) this._connectLater();
+    if (reason !== undefined && REFUSED_FOR_NOW.has(reason)) this._connectLater(AFTER_REFUSAL);
     else this.finish(reason);
   }
 
-  _connectLater() {
-    setTimeout(() => this.over || this._socket.connect(), REFUSED_PATIENCE * (0.5 + Math.random() / 2));
+  /** Not all pages of a lab at once. @param {number} longest milliseconds */
+  _connectLater(longest) {
+    setTimeout(() => this.over || this._socket.connect(), longest * (0.5 + Math.random() / 2));
   }
 
   /** @param {SessionState} state */

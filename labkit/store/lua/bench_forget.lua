@@ -1,0 +1,21 @@
+-- Forget a bench that its machine declares no more: only if nobody hosts it and nothing of it is held.
+-- ARGV: time, bench, machine that forgets it
+-- Returns: forgotten | kept
+--@include benches
+local bench = ARGV[2]
+local host = host_of(bench)
+if host.machine ~= ARGV[3] or alive(host.process) then
+  return "kept"
+end
+for _, device in ipairs(devices_of(bench)) do
+  if hold_of(device) then
+    return "kept"
+  end
+end
+for _, device in ipairs(devices_of(bench)) do
+  redis.call("HDEL", K.conditions, device)
+end
+for _, family in ipairs({ "bench_host", "bench_devices", "bench_features", "bench_info", "bench_used" }) do
+  redis.call("HDEL", K[family], bench)
+end
+return "forgotten"

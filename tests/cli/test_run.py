@@ -1,0 +1,173 @@
+"""`labkit run`: store, loop and web in one terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+from tests.cli.program import Place, request, wait_for
+
+
+def condition(place: Place, bench: str) -> str:
+    shown = json.loads(place.labkit("devices", "--json").stdout)
+    return next(str(device["condition"]) for device in shown if device["bench"] == bench)
+
+
+def test_lab_without_an_app_serves_its_benches(lab: Place) -> None:
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        assert "labkit 0.1.0  mylab" in run.out
+        assert f"RLMS         {run.url}/weblab/sessions/" in run.out
+        assert lab.labkit("devices").stdout.split().count("bench-1/console") == 1
+        credentials = lab.folder / "instance" / "credentials.json"
+        assert str(credentials) in run.out.replace("\n", "")
+        assert credentials.stat().st_mode & 0o777 == 0o600
+        assert run.end(signal.SIGINT) == 0
+    assert not (lab.folder / "instance" / "web.url").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_end_in_order_leaves_no_process_and_no_socket(lab: Place, number: signal.Signals) -> None:
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        assert len(lab.processes()) >= 6  # this one, loop, gunicorn and its worker, keeper, store, board
+        assert run.end(number) == 0
+        assert lab.processes() == {}
+        assert lab.left_in_temporary() == []
+    assert [path for path in lab.folder.rglob("*") if path.is_socket()] == []
+
+
+def test_children_and_store_end_when_the_parent_is_killed(lab: Place) -> None:
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        run.end(signal.SIGKILL)
+        lab.wait_until_nothing_is_left()
+
+
+@pytest.mark.parametrize("containing", [" loop ", "gunicorn"])
+def test_child_that_was_killed_is_started_again(lab: Place, containing: str) -> None:
+    name = "loop" if "loop" in containing else "web"
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        killed = lab.process(containing)
+        os.kill(killed, signal.SIGKILL)
+        run.says(f"{name} was killed by SIGKILL; it is started again in 0.5 s")
+        lab.process(containing, but=killed)
+        wait_for(lambda: condition(lab, "bench-1") == "ok", "the bench")
+        assert request(f"{run.url}/weblab/sessions/api")[0] == 200
+        assert lab.labkit("fake", "new").returncode == 0
+        assert run.end(signal.SIGINT) == 0
+        assert lab.processes() == {}
+
+
+def test_bench_that_cannot_be_opened_is_shown_with_the_reason_and_the_others_work(lab: Place) -> None:
+    lab.write("devices/bench-2.toml", '[console]\ndriver = "serial"\nport = "/dev/nothing-here"\n')
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        assert re.search(r"loop   bench-1  console \(simulated\)  ready", run.out)
+        assert re.search(r"loop   bench-2  console +offline", run.out)
+        assert "bench-2/console is offline: Port /dev/nothing-here" in run.out
+
+
+def test_simulate_takes_the_twin_of_every_device(place: Place) -> None:
+    place.write("devices/bench-1.toml", '[console]\ndriver = "serial"\nport = "/dev/nothing-here"\n')
+    with place.running("run", "--simulate", "--port", "0") as run:
+        run.says("Try it")
+        assert re.search(r"loop   bench-1  console \(simulated\) +ready", run.out), run.out
+
+
+def test_mistyped_declarations_are_all_shown_and_nothing_is_started(place: Place) -> None:
+    place.write(
+        "devices/bench-1.toml",
+        "[bench]\ntitel = 'x'\n\n[console]\ndriver = 'serial'\nsimulate = true\nboudrate = 9600\n",
+    )
+    place.write("devices/bench-2.toml", "[console]\ndriver = 'seriel'\n")
+    done = place.labkit("run")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "devices/bench-1.toml:2: [bench] titel: unknown key. Did you mean title?\n"
+        "devices/bench-1.toml:7: [console] boudrate: unknown key. Did you mean baudrate?\n"
+        "devices/bench-2.toml:2: [console] driver: there is no driver 'seriel'. Known drivers: serial. Did you mean serial?\n"
+        "\n"
+        "The lab was not started: 3 mistakes in its configuration.\n"
+    )
+    assert place.processes() == {}
+    assert not (place.folder / "instance" / "store").exists()
+
+
+def test_port_that_is_taken_is_said_in_one_sentence(lab: Place) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = lab.labkit("run", "--port", str(port))
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: Port {port} of 127.0.0.1 is in use by another program. Stop that one, or choose another by --port.\n"
+    )
+
+
+def test_labs_own_app_is_served_and_its_settings_count(lab: Place) -> None:
+    lab.write("lab.py", APP)
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        assert "credentials.json" not in run.out
+        assert request(f"{run.url}/hello") == (200, "hello from the lab")
+        assert lab.labkit("fake", "new").returncode == 0
+
+
+def test_session_goes_on_over_the_death_of_both_children(lab: Place) -> None:
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        assert lab.labkit("fake", "new").returncode == 0
+        killed = lab.process(" loop ")
+        for process in (killed, lab.process("gunicorn")):
+            os.kill(process, signal.SIGKILL)
+        lab.process(" loop ", but=killed)
+        wait_for(lambda: condition(lab, "bench-1") == "ok", "the bench")
+        status = lab.labkit("fake", "status")
+        assert status.stdout.startswith("Current user")
+        assert "Should finish: -" not in status.stdout
+        assert "Deleted" in lab.labkit("fake", "dispose").stdout
+
+
+def test_verbose_shows_what_the_children_log(lab: Place) -> None:
+    with lab.running("run", "--verbose", "--port", "0") as run:
+        run.says("device changed device=bench-1/console condition=ok")
+        run.says("web worker started")
+        assert re.search(r"^loop  \d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ INFO    loop started ", run.err, re.MULTILINE)
+
+
+def test_folder_that_is_no_lab_is_left_as_it_is(place: Place) -> None:
+    done = place.labkit("run")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        f"Error: There is no lab in {place.folder}: neither lab.py nor devices/ nor labkit.toml."
+    )
+    assert list(place.folder.iterdir()) == []
+
+
+APP = """
+from flask import Flask, url_for
+from labkit import WebLab
+
+app = Flask(__name__)
+app.config.update(WEBLAB_USERNAME="rlms", WEBLAB_PASSWORD="secret", SECRET_KEY="key")
+weblab = WebLab(app)
+
+
+@weblab.initial_url
+def initial_url():
+    return url_for("labkit.page")
+
+
+@app.get("/hello")
+def hello():
+    return "hello from the lab"
+"""

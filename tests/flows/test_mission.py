@@ -1,0 +1,61 @@
+"""The mission in one test: a bench taken by hand, a unique task that drives it, and an end that takes it away from both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.flows.harness import LAYOUTS, FlowLab, Student, eventually
+from tests.flows.visit import SAFE
+
+BY_HAND: dict[str, Any] = {"acquire": {}}
+OWN = b"# driven by ada\r"
+
+
+@pytest.mark.parametrize("reason", ["time", "disposed"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_end_takes_the_bench_from_a_task_that_drives_it(
+    make_lab: Callable[..., FlowLab], layout: str, reason: str
+) -> None:
+    lab = make_lab(settings={"LABKIT_ACQUIRE": False}).start(layout)
+    ada = lab.rlms.must_start("ada", length=5 if reason == "time" else 60, client=BY_HAND).enter()
+    assert list(lab.sessions.touch(ada.session_id, poll=False).fences) == ["bench-1"]
+    task = drive(ada, "# driven by ada")
+    assert task["status"] in ("submitted", "running")
+    eventually(lambda: len(lab.acts("drove")) >= 3, what="the task drives the console")
+    second = drive(ada, "# driven twice")
+    assert second["status"] == "failed"
+    assert second["error"]["class"] == "AlreadyRunningError"
+    status, refusal = lab.rlms.start("eve", client=BY_HAND)
+    assert status == 503
+    assert "bench-1 is reserved by another session since" in refusal["message"]
+
+    if reason == "disposed":
+        lab.rlms.dispose(ada.session_id)
+    eventually(lambda: lab.acts("drive failed"), what="the task's next call fails")
+    failure = lab.acts("drive failed")[0]
+    assert failure["error"] == "ReservationLostError"
+    assert "another session" not in failure["message"]  # its own session's ending has the bench
+    lab.wait_state(ada.session_id, "expired")
+    assert lab.sessions.touch(ada.session_id, poll=False).reason == reason
+    lab.wait_free()
+    received = lab.boards[0].received()
+    assert received.endswith(b"halt\r" + SAFE)  # what on_dispose wrote, and the force release
+    assert received.count(OWN) - len(lab.acts("drove")) in (0, 1)  # the last may have been ended while it was written
+    assert b"twice" not in received
+    shown = ada.ask("GET", f"/task/{task['id']}")[1]
+    assert (shown["status"], shown["error"]["class"]) == ("failed", "ReservationLostError")
+
+    following = lab.rlms.must_start("next", client=BY_HAND).enter()
+    assert drive(following, "# driven by the next")["error"] is None
+    received = lab.boards[0].wait_received(b"# driven by the next\r")
+    assert OWN not in received[received.rindex(SAFE) :]
+    eventually(lambda: lab.rlms.dispose(following.session_id)["message"] == "Deleted")
+
+
+def drive(student: Student, line: str) -> dict[str, Any]:
+    status, task, _ = student.ask("POST", f"/drive?line={line.replace(' ', '%20').replace('#', '%23')}&seconds=60")
+    assert status == 200
+    return dict(task)

@@ -22,12 +22,11 @@ from labkit.sessions import end_overdue_session
 from labkit.settings import Settings, read_settings
 from labkit.tasks import TaskFunction, Tasks, WebLabTask
 from labkit.users import EXTENSION, weblab_user
-from labkit.web.access import cookie_record, install
+from labkit.web.access import install
 from labkit.web.callback import add_callback_routes
 from labkit.web.pages import pages_blueprint
-from labkit.web.relay import Relay
 from labkit.web.rlms import rlms_blueprint
-from labkit.web.sockets import LabSockets
+from labkit.web.sockets import LabSockets, lab_sockets
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -120,13 +119,7 @@ class WebLab:
         add_callback_routes(app, lab, "/" + settings.callback_url.strip("/"))
         app.register_blueprint(rlms_blueprint(lab, _path(settings.base_url)))
         app.register_blueprint(pages_blueprint(lab))
-        self._sockets = LabSockets(
-            app,
-            guard=lambda: cookie_record(lab),
-            call=lab.call_from_panel,
-            logout=lambda record: lab.leave(record.session_id),
-            make_relay=lambda send, drop: Relay(lab.feeds, lab.sessions, send, drop),
-        )
+        self._sockets = lab_sockets(lab)
         app.context_processor(lambda: {"weblab_user": weblab_user, "weblab": self})
         for command in weblab_commands(lab):
             app.cli.add_command(command)

@@ -16,7 +16,7 @@ from typing import Any
 from flask import Flask
 
 from labkit.clock import Clock
-from labkit.context import BoundSession, Purpose, session_bound
+from labkit.context import BoundSession, session_bound
 from labkit.devices.caller import DeviceCaller
 from labkit.devices.catalog import Catalog, load_catalog
 from labkit.devices.plugins import Plugins, load_plugins
@@ -30,7 +30,7 @@ from labkit.store.embedded import EmbeddedStore
 from labkit.store.feeds import FeedStore
 from labkit.store.processes import Processes
 from labkit.store.reservations import Reservations
-from labkit.store.sessions import SessionRecord, Sessions
+from labkit.store.sessions import Sessions
 from labkit.store.tasks import TaskStore
 from labkit.tasks import Tasks, TaskServices
 from labkit.users import remembered, user_of
@@ -122,12 +122,12 @@ class Lab:
         store = Store(url, self.settings.redis_base, keeper=self._keeper)
         try:
             processes = Processes(store)
-            processes.claim_app(self.name)
+            self._claim_prefix(processes)
         except BaseException:
             store.close()
             raise
         process = LabProcess(processes, self.settings.machine_name, clock=self.clock)
-        process.on_gone(lambda: processes.claim_app(self.name))
+        process.on_gone(lambda: self._claim_prefix(processes))
         calls, reservations = Calls(store), Reservations(store)
         caller = DeviceCaller(calls, reservations, process, self.settings, clock=self.clock)
         benches = BenchReservation(reservations, caller, self.settings)
@@ -145,6 +145,11 @@ class Lab:
             bench_reservation=benches,
             devices=Devices(caller, benches),
         )
+
+    def _claim_prefix(self, processes: Processes) -> None:
+        """Two labs may share a server, and must not share a prefix; an embedded store is one lab's own."""
+        if self.settings.redis_url:
+            processes.claim_app(self.name)
 
     @property
     def store(self) -> Store:
@@ -246,17 +251,6 @@ class Lab:
         finally:
             if first:
                 self._at_work.discard(session_id)
-
-    def call_from_panel(
-        self, record: SessionRecord, device: str, command: str, args: list[Any], kwargs: dict[str, Any]
-    ) -> Any:
-        """Use a command for a session's own browser: only one that is marked for the panel, of its devices."""
-        bound = BoundSession(session_id=record.session_id, purpose=Purpose.REQUEST, fences=record.fences)
-        return self.devices.proxy(bound, device).call(command, *args, panel=True, **kwargs)
-
-    def leave(self, session_id: str) -> None:
-        """The user of a session logs out: out at once; who ends sessions is woken. Twice is fine."""
-        self.sessions.exit(session_id)
 
     def close(self) -> None:
         """Leave the store. Twice is fine; the next use opens it again."""

@@ -163,12 +163,10 @@ def _activate(lab: Lab, bound: BoundSession) -> None:
 
 
 def _give_up_start(lab: Lab, bound: BoundSession, error: BaseException) -> None:
-    log.warning(
-        "session start failed session=%s error=%s",
-        hashed(bound.session_id),
-        error,
-        exc_info=not isinstance(error, BenchUnavailableError),
-    )
+    if isinstance(error, (BenchUnavailableError, BadRequestError)):
+        log.info("session refused error=%s", error)
+    else:
+        log.warning("session start failed session=%s error=%s", hashed(bound.session_id), error, exc_info=True)
     try:
         _end_start(lab, bound, str(error))
     except StoreUnavailableError:

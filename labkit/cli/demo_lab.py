@@ -14,6 +14,8 @@ from labkit.errors import InvalidConfigError
 if TYPE_CHECKING:
     from flask import Flask
 
+    from labkit.devices.proxy import Devices
+
 FOLDER = "LABKIT_DEMO"
 """Environment variable: the demo's instance folder. Set in another terminal, all commands there work on the demo."""
 SECONDS = "LABKIT_DEMO_TIME"
@@ -38,8 +40,16 @@ def demo_app(environment: Mapping[str, str]) -> Flask:
     }
     app = make_app("labkit-demo", folder, config)
     seconds = float(environment.get(SECONDS) or DEFAULT_SECONDS)
-    app.register_blueprint(demo_blueprint(app.extensions["weblab"].lab, seconds))
+    weblab = app.extensions["weblab"]
+    weblab.on_start(lambda _client_data, _server_data: boot_boards(weblab.devices))
+    app.register_blueprint(demo_blueprint(weblab.lab, seconds))
     return app
+
+
+def boot_boards(devices: Devices) -> None:
+    """Reset every board as a session begins, so that its banner greets the student."""
+    for name in devices:
+        devices[name].reset()
 
 
 def benches_folder() -> Path:

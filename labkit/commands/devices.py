@@ -80,23 +80,22 @@ def print_table(benches: Iterable[BenchView]) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDE)
     console.print(table(benches))
+    console.print()
     for name, condition, reason in troubles(benches):
-        console.print(f" [bold]{escape(name)}[/] is {condition}: {escape(reason)}")
-    console.print(f" [dim]Times are {zone()}.[/]")
+        console.print(f"[bold]{escape(name)}[/] is {condition}: {escape(reason)}")
+    console.print(f"[dim]Times are {zone()}.[/]")
 
 
 def table(benches: Iterable[BenchView]) -> Table:
-    """The table of all devices, a section for each bench."""
-    from rich import box
+    """The table of all devices; on 80 columns only hosts may take more than a line."""
     from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("device", "kind", "condition", "hold", "since", "until", "host"):
-        made.add_column(title, overflow="fold")
+        made.add_column(title, overflow="fold", no_wrap=title != "host")
     for bench in benches:
         for device in bench.devices:
             made.add_row(*row(bench, device))
-        made.add_section()
     return made
 
 

@@ -12,7 +12,7 @@ def local_time(seconds: float) -> str:
         return ""
     moment = time.localtime(seconds)
     today = moment[:3] == time.localtime()[:3]
-    return time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M", moment)
+    return time.strftime("%H:%M:%S" if today else "%b %d %H:%M", moment)
 
 
 def iso_time(seconds: float) -> str | None:

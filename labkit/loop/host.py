@@ -234,7 +234,7 @@ class Host:
         bench = HostedBench(declaration=declaration, lock=lock, claim=claim.fence, runners={})
         for device in declaration.devices:
             hold = claim.holds.get(device.full_name, ("none", 0))
-            bench.runners[device.full_name] = self._runner(device, hold)
+            bench.runners[device.full_name] = self._runner(device, hold, claim.fence)
         with self._lock:
             self._benches[declaration.name] = bench
         self._process.hosts(declaration.name, claim.fence)
@@ -256,20 +256,20 @@ class Host:
         lock.flush()
         return lock
 
-    def _runner(self, device: DeviceDeclaration, hold: tuple[str, int]) -> DeviceRunner:
+    def _runner(self, device: DeviceDeclaration, hold: tuple[str, int], claim: int) -> DeviceRunner:
         folder = self._instance / "devices" / device.bench / device.name
 
         def opener(on_lost):  # type: ignore[no-untyped-def]
-            outlet = FeedOutlet(self._store.feeds, device.full_name, feeds_of(device.driver), self._next_epoch())
+            outlet = FeedOutlet(self._store.feeds, device.full_name, feeds_of(device.driver), self._next_epoch(claim))
             return open_device(device, folder, outlet, on_lost)
 
         return DeviceRunner(
             opener, device.full_name, self, hold=hold, safe_seconds=self._settings.release_timeout, clock=self._clock
         )
 
-    def _next_epoch(self) -> int:
+    def _next_epoch(self, claim: int) -> int:
         with self._lock:
-            self._epoch = max(self._epoch + 1, int(self._process.store_now() * 1_000_000))
+            self._epoch = max(self._epoch + 1, claim)  # a fence, so it grows over restarts and clocks that step back
             return self._epoch
 
     def _drop(self, names: list[str], why: str, seconds: float) -> None:

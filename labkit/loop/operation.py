@@ -58,7 +58,7 @@ class Operation:
         if self.interrupted:
             return False  # without the lock, which a bad driver's interrupt() may hold for ever
         with self._touching:
-            if self.interrupted or self.done.is_set():
+            if self.done.is_set():
                 return False
             self.interrupted = why
             return True

@@ -36,6 +36,8 @@ _REFUSAL_WORDS = "LOADING READONLY OOM MISCONF NOAUTH NOPERM CLUSTERDOWN MASTERD
 
 ANSWER_SECONDS = 5.0
 MAX_WAIT = 30.0
+_WAITS = (2.0, MAX_WAIT)
+"""Longest waits of the connections for blocking reads: a short wait must not find out late that the store hangs."""
 _MARGIN = 5.0
 
 Argument = str | bytes | int | float
@@ -67,7 +69,7 @@ class Store:
         self._bringing = threading.Lock()
         self._helper: LabThread | None = None
         self._quick = self._connect(ANSWER_SECONDS)
-        self._waiting = self._connect(MAX_WAIT + _MARGIN)
+        self._waiting = {wait: self._connect(wait + _MARGIN) for wait in _WAITS}
 
     def __repr__(self) -> str:
         return f"<Store prefix={self.keys.prefix}>"
@@ -99,7 +101,7 @@ class Store:
     def pop(self, keys: Sequence[str], seconds: float) -> tuple[str, bytes] | None:
         """Wait at most `seconds` (and MAX_WAIT) for the first element of one of the lists; None: nothing came."""
         with self._answering():
-            found: Any = self._waiting.blpop(list(keys), timeout=_wait(seconds))
+            found: Any = self._for_waits(seconds).blpop(list(keys), timeout=_wait(seconds))
         return None if found is None else (text(found[0]), found[1])
 
     def read_streams(
@@ -108,7 +110,7 @@ class Store:
         """Wait at most `seconds` for entries after these ids: [(key, [(id, fields)])], empty where nothing came."""
         with self._answering():
             streams: Any = dict(positions)
-            found: Any = self._waiting.xread(streams, count=count, block=int(_wait(seconds) * 1000))
+            found: Any = self._for_waits(seconds).xread(streams, count=count, block=int(_wait(seconds) * 1000))
         return [(text(key), [_entry(row) for row in rows]) for key, rows in found]
 
     def stream_after(self, key: str, position: str, count: int = 100) -> list[Entry]:
@@ -116,6 +118,9 @@ class Store:
         with self._answering():
             rows: Any = self._quick.xrange(key, min=f"({position}", max="+", count=count)
         return [_entry(row) for row in rows]
+
+    def _for_waits(self, seconds: float) -> redis.Redis:
+        return self._waiting[next(wait for wait in _WAITS if _wait(seconds) <= wait)]
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
@@ -149,12 +154,14 @@ class Store:
             self._keeper.ensure()
             if self._keeper.url != self.url:  # its place has gone, and it has another one
                 self.url = self._keeper.url
-                self._quick, self._waiting = self._connect(ANSWER_SECONDS), self._connect(MAX_WAIT + _MARGIN)
+                self._quick = self._connect(ANSWER_SECONDS)
+                self._waiting = {wait: self._connect(wait + _MARGIN) for wait in _WAITS}
 
     def close(self) -> None:
         """Close this process's connections and give up the embedded store. Twice is fine."""
         self._quick.close()
-        self._waiting.close()
+        for connection in self._waiting.values():
+            connection.close()
         if self._keeper is not None:
             self._keeper.close()
 

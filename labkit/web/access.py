@@ -87,15 +87,6 @@ def leave_request(_: BaseException | None = None) -> None:
             log.debug("request was left in another context")
 
 
-def cookie_record(lab: Lab, *, poll: bool = True) -> SessionRecord | None:
-    """The session of the request's cookie, read anew; None: there is none."""
-    session_id = session.get(lab.settings.session_id_name)
-    if not isinstance(session_id, str) or not session_id:
-        return None
-    record = lab.sessions.touch(session_id, poll=poll)
-    return record if record.state is not SessionState.UNKNOWN else None
-
-
 # -- guards: they decide whether; `forbidden` and `away` decide what a refusal looks like
 
 

@@ -202,6 +202,7 @@ function show(terminal, FitAddon, host) {
   const fit = new FitAddon();
   terminal.loadAddon(fit);
   terminal.open(host);
+  if (document.activeElement === document.body && document.querySelectorAll("[data-device]").length === 1) terminal.focus();
   new ResizeObserver(() => host.clientWidth > 0 && fit.fit()).observe(host);
 }
 

@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
-from typing import Any
 
 from tests.rules.conftest import ROOT
 
@@ -102,9 +101,8 @@ class Running:
 
     def __init__(self, place: Place, arguments: tuple[str, ...], environment: dict[str, str]):
         self.place = place
-        self._out, self._err = (
-            Path(tempfile.mkstemp(dir=place.folder.parent, prefix=name)[1]) for name in ("out", "err")
-        )
+        written = Path(tempfile.mkdtemp(dir=place.folder.parent))
+        self._out, self._err = written / "out", written / "err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "labkit.cli", *arguments], cwd=place.folder,
@@ -156,12 +154,20 @@ def wait_for(condition: Callable[[], object], what: str | Callable[[], str]) -> 
         time.sleep(0.05)
 
 
-def browser() -> Any:
+def browser() -> urllib.request.OpenerDirector:
     """Something that keeps cookies, to make requests with."""
     return urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
 
 
-def request(url: str, *, data: bytes | None = None, opener: Any = None) -> tuple[int, str]:
+def cookies(opener: urllib.request.OpenerDirector) -> str:
+    """All its cookies, as a header."""
+    jars = (handler.cookiejar for handler in opener.handlers if isinstance(handler, urllib.request.HTTPCookieProcessor))
+    return "; ".join(f"{cookie.name}={cookie.value}" for jar in jars for cookie in jar)
+
+
+def request(
+    url: str, *, data: bytes | None = None, opener: urllib.request.OpenerDirector | None = None
+) -> tuple[int, str]:
     """Status and text of a URL; data: as a POST. Redirects are followed."""
     opener = opener or urllib.request.build_opener()
     try:

@@ -61,10 +61,10 @@ def test_child_is_not_started_before_its_pause_is_over(clock: SetClock) -> None:
     child.dies()
     clock.time += 0.4
     child.look_after()
-    assert not child.running
+    assert child.starts == 1
     clock.time += 0.2
     child.look_after()
-    assert child.running
+    assert child.starts == 2
     child.kill()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def free(lab: FlowLab) -> Iterator[FlowLab]:
 
 
 def test_time(lab: FlowLab) -> None:
-    with visit(lab, "ada", length=5) as ada:
+    with visit(lab, "ada", length=4) as ada:
         assert lab.rlms.status(ada.session_id) > 0
         eventually(lambda: lab.rlms.status(ada.session_id) == -1, what="the time is over")
         ada.assert_out("time")
@@ -190,6 +190,24 @@ def test_admin(lab: FlowLab) -> None:
         assert lab.rlms.status(ada.session_id) == -1
         ada.assert_over("admin")
         ada.assert_next_gets_in()
+
+
+def test_the_user_is_out_before_anybody_has_begun_to_end_the_session(make_lab: Callable[..., FlowLab]) -> None:
+    """The only loop ends no sessions. The RLMS's dispose then finds nobody who does, and the web process sees to it."""
+    lab = make_lab(benches=2)
+    lab.loop(WEBLAB_AUTOCLEAN_THREAD=False)
+    lab.web()
+    lab.wait_free()
+    with visit(lab, "ben", length=4) as ben, visit(lab, "ada") as ada:
+        assert ada.page is not None
+        assert ada.page.ask("logout") == {"ok": True}
+        eventually(lambda: lab.rlms.status(ben.session_id) == -1, what="the time is over")
+        for one, reason in ((ada, "logout"), (ben, "time")):
+            one.assert_out(reason)
+            assert lab.sessions.touch(one.session_id, poll=False).state == "over"
+            assert lab.rlms.status(one.session_id) == -1
+            eventually(lambda one=one: lab.rlms.dispose(one.session_id) == DELETED)
+            one.assert_over(reason)
 
 
 def sessions_in(lab: FlowLab, what: str) -> list[str]:

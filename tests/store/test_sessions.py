@@ -1,0 +1,425 @@
+"""Sessions in the store: each script, and each race in both orders."""
+
+from __future__ import annotations
+
+import pytest
+
+from labkit.errors import NotStorableError
+from labkit.store.sessions import EndReason, SessionRecord, SessionState, Started
+from tests.store.table import LOOP, OTHER, START, WEB, Table
+
+# -- start
+
+
+def test_start_writes_the_session_and_reserves_a_bench(table: Table) -> None:
+    table.host("bench-1", devices=("console", "leds"))
+    session_id, started = table.try_start(length=600)
+    assert isinstance(started, Started)
+    assert (started.bench, started.max_date) == ("bench-1", START + 600)
+    record = table.read(session_id)
+    assert (record.state, record.fences, record.user) == (
+        SessionState.STARTING,
+        {"bench-1": started.fence},
+        {"username": "ada"},
+    )
+    assert {table.hold(f"bench-1/{name}") for name in ("console", "leds")} == {("reserved", started.fence)}
+
+
+def test_start_that_finds_no_bench_writes_nothing(table: Table) -> None:
+    table.host("bench-1")
+    first = table.starting()
+    session_id, refused = table.try_start()
+    assert isinstance(refused, list)
+    assert [(row.bench, row.state, float(row.second)) for row in refused] == [("bench-1", "reserved", START + 600)]
+    assert first not in str(refused)
+    assert (table.state(session_id), table.deadline(session_id)) == (SessionState.UNKNOWN, None)
+
+
+def test_start_without_a_wish_for_a_bench_reserves_none(table: Table) -> None:
+    table.host("bench-1")
+    session_id, started = table.try_start("-")
+    assert isinstance(started, Started)
+    assert (started.bench, table.read(session_id).fences, table.hold("bench-1/console")) == ("", {}, ("none", 0))
+
+
+def test_start_where_there_is_no_bench_at_all_says_so(table: Table) -> None:
+    assert table.try_start()[1] == []
+
+
+@pytest.mark.parametrize(
+    ("ago", "length", "max_date"), [(0.0, 100.0, START + 100), (40.0, 100.0, START + 60), (-500.0, 100.0, START + 100)]
+)
+def test_session_ends_at_the_earlier_of_start_and_now_plus_length(
+    table: Table, ago: float, length: float, max_date: float
+) -> None:
+    _, started = table.try_start("-", slot_start=START - ago, length=length)
+    assert isinstance(started, Started)
+    assert started.max_date == pytest.approx(max_date)
+
+
+def test_slot_that_is_over_is_refused_and_writes_nothing(table: Table) -> None:
+    table.host("bench-1")
+    session_id, over = table.try_start(slot_start=START - 100, length=100)
+    assert over == pytest.approx(START)
+    assert (table.state(session_id), table.hold("bench-1/console")) == (SessionState.UNKNOWN, ("none", 0))
+
+
+def test_slot_may_be_a_fraction_of_a_second(table: Table) -> None:
+    session = table.active("-", length=0.1)
+    table.wait(0.05)
+    assert table.state(session) is SessionState.ACTIVE
+    table.wait(0.06)
+    assert table.state(session) is SessionState.OVER
+
+
+# -- steps and activation
+
+
+def test_only_the_owner_can_go_on_with_a_start(table: Table) -> None:
+    session = table.starting("-")
+    assert table.sessions.step(session, WEB, None, "on-start")
+    assert not table.sessions.step(session, OTHER, None, "activate")
+    assert table.sessions.activate(session, OTHER) == "lost"
+    assert table.read(session).step == "on-start"
+    assert table.sessions.activate(session, WEB) == "active"
+    assert not table.sessions.step(session, WEB, None, "on-start")
+
+
+def test_second_activation_is_refused(table: Table) -> None:
+    session = table.active("-")
+    assert table.sessions.activate(session, WEB) == "lost"
+
+
+def test_start_that_took_too_long_is_not_activated(table: Table) -> None:
+    session = table.starting("-")
+    table.wait(120, WEB)
+    assert not table.sessions.step(session, WEB, None, "on-start")
+    assert table.sessions.activate(session, WEB) == "lost"
+    assert table.sessions.end(session, None) == ("begun", "start-failed")
+
+
+def test_silence_counts_from_the_activation(table: Table) -> None:
+    session = table.starting("-", timeout=10.0)
+    table.wait(60, WEB)
+    assert table.sessions.activate(session, WEB) == "active"
+    table.wait(9)
+    assert table.state(session) is SessionState.ACTIVE
+    table.wait(2)
+    record = table.read(session)
+    assert (record.state, record.reason) == (SessionState.OVER, "inactivity")
+
+
+# -- polls
+
+
+def test_poll_moves_the_silence_on(table: Table) -> None:
+    session = table.active("-", timeout=10.0)
+    for _ in range(5):
+        table.wait(9)
+        assert table.sessions.touch(session, poll=True).state is SessionState.ACTIVE
+    assert table.deadline(session) == table.now + 10
+
+
+def test_reading_is_no_poll(table: Table) -> None:
+    session = table.active("-", timeout=10.0)
+    table.wait(9)
+    table.read(session)
+    table.wait(2)
+    assert table.state(session) is SessionState.OVER
+
+
+def test_poll_after_the_silence_revives_nothing(table: Table) -> None:
+    session = table.active("-", timeout=10.0)
+    table.wait(11)
+    assert table.sessions.touch(session, poll=True).state is SessionState.OVER
+    assert table.state(session) is SessionState.OVER
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0])
+def test_no_timeout_means_never_silent(table: Table, timeout: float) -> None:
+    session = table.active("-", timeout=timeout, length=100_000.0)
+    table.wait(99_999)
+    assert table.state(session) is SessionState.ACTIVE
+
+
+def test_time_is_over_at_once(table: Table) -> None:
+    session = table.active("-", length=100)
+    table.wait(100)
+    record = table.read(session)
+    assert (record.state, record.reason, record.time_left) == (SessionState.OVER, "time", 0.0)
+
+
+def test_unknown_session_is_unknown(table: Table) -> None:
+    record = table.read("nobody")
+    assert (record.state, record.fields, record.user, record.now) == (SessionState.UNKNOWN, {}, {}, START)
+
+
+# -- logout
+
+
+def test_logout_puts_the_user_out_and_wakes_the_reaper(table: Table) -> None:
+    session = table.active("-")
+    assert table.sessions.exit(session)
+    record = table.sessions.touch(session, poll=True)
+    assert (record.state, record.reason, record.exited) == (SessionState.OVER, "logout", True)
+    assert session in table.beat(LOOP).due
+
+
+def test_logout_twice_or_after_the_end_is_no(table: Table) -> None:
+    session = table.active("-", length=100)
+    assert table.sessions.exit(session)
+    assert not table.sessions.exit(session)
+    other = table.active("-", length=100)
+    table.wait(101)
+    assert not table.sessions.exit(other)
+    assert table.sessions.end(other, None) == ("begun", "time")
+    assert not table.sessions.exit("nobody")
+
+
+# -- begin of the ending
+
+
+def test_ending_has_one_winner_and_a_new_fence(table: Table) -> None:
+    table.host("bench-1")
+    session = table.active()
+    before = table.fence(session)
+    assert table.sessions.end(session, EndReason.DISPOSED) == ("begun", "disposed")
+    assert table.sessions.end(session, EndReason.ADMIN) == ("ending", "disposed")
+    state, fence = table.hold("bench-1/console")
+    assert (state, fence > before) == ("reserved", True)
+    assert table.call(before) == "lost"
+
+
+def test_session_is_not_ended_before_it_is_due(table: Table) -> None:
+    session = table.active("-", length=100)
+    assert table.sessions.end(session, None)[0] == "not-due"
+    assert table.state(session) is SessionState.ACTIVE
+    table.wait(100)
+    assert table.sessions.end(session, None) == ("begun", "time")
+
+
+def test_dispose_of_a_session_that_is_over_keeps_the_true_reason(table: Table) -> None:
+    session = table.active("-", length=100)
+    table.wait(100)
+    assert table.sessions.end(session, EndReason.DISPOSED) == ("begun", "time")
+    assert table.read(session).disposing
+
+
+def test_dispose_during_an_ending_is_noted(table: Table) -> None:
+    session = table.active("-", length=100)
+    table.wait(100)
+    table.end(session, None)
+    assert not table.read(session).disposing
+    assert table.end(session) == "ending"
+    assert table.read(session).disposing
+
+
+def test_end_during_a_start_is_noted_and_comes_after_it(table: Table) -> None:
+    table.host("bench-1")
+    session = table.starting()
+    assert table.sessions.end(session, EndReason.DISPOSED)[0] == "starting"
+    assert table.state(session) is SessionState.STARTING
+    assert table.sessions.activate(session, WEB) == "asked"
+    assert table.sessions.end(session, EndReason.START_FAILED, owner=WEB) == ("begun", "disposed")
+    assert table.read(session).disposing
+
+
+def test_activation_before_the_dispose_wins_and_the_dispose_ends_it(table: Table) -> None:
+    session = table.starting("-")
+    assert table.sessions.activate(session, WEB) == "active"
+    assert table.end(session) == "begun"
+
+
+def test_start_of_a_dead_process_is_ended_as_failed(table: Table) -> None:
+    table.host("bench-1")
+    session = table.starting()
+    assert table.sessions.end(session, None)[0] == "not-due"
+    table.wait(5, LOOP)
+    assert session in table.beat(LOOP).due
+    assert table.sessions.end(session, None) == ("begun", "start-failed")
+    assert table.sessions.activate(session, WEB) == "lost"
+
+
+def test_only_its_owner_can_fail_a_start(table: Table) -> None:
+    session = table.starting("-")
+    assert table.sessions.end(session, EndReason.START_FAILED, owner=OTHER)[0] == "starting"
+    assert table.sessions.end(session, EndReason.START_FAILED, owner=WEB) == ("begun", "start-failed")
+
+
+def test_end_of_an_unknown_session_leaves_nothing_to_look_at(table: Table) -> None:
+    table.store.command("ZADD", table.store.keys["deadlines"], 1, "nobody")
+    assert table.sessions.end("nobody", EndReason.DISPOSED)[0] == "unknown"
+    assert table.deadline("nobody") is None
+
+
+# -- carrying the ending out
+
+
+def test_ending_is_claimed_by_one_process_alive(table: Table) -> None:
+    session = table.ending("-")
+    table.beat(LOOP)
+    table.beat(OTHER)
+    table.claim_ending(session, LOOP)
+    assert table.sessions.claim_ending(session, OTHER, 60.0) == "held"
+
+
+@pytest.mark.parametrize("order", ["loop first", "other first"])
+def test_of_two_claims_the_first_wins(table: Table, order: str) -> None:
+    session = table.ending("-")
+    for process in (LOOP, OTHER):
+        table.beat(process)
+    first, second = (LOOP, OTHER) if order == "loop first" else (OTHER, LOOP)
+    fence = table.claim_ending(session, first)
+    assert table.sessions.claim_ending(session, second, 60.0) == "held"
+    assert table.sessions.step(session, first, fence, "dispose")
+    assert not table.sessions.step(session, second, fence, "dispose")
+
+
+def test_ending_of_a_dead_process_is_taken_over_at_its_step(table: Table) -> None:
+    table.host("bench-1")
+    session = table.ending()
+    old = table.claim_ending(session, LOOP)
+    assert table.sessions.step(session, LOOP, old, "dispose")
+    table.wait(5, OTHER)
+    claimed = table.sessions.claim_ending(session, OTHER, 60.0)
+    assert isinstance(claimed, SessionRecord)
+    new = int(claimed.fields["fence"])
+    assert (claimed.step, new > old) == ("dispose", True)
+    assert table.hold("bench-1/console") == ("reserved", new)
+    assert not table.sessions.step(session, LOOP, old, "release")
+    assert not table.sessions.finish(session, LOOP, old, 60)
+    assert table.sessions.finish(session, OTHER, new, 60)
+
+
+def test_old_winner_that_finishes_before_the_takeover_has_finished(table: Table) -> None:
+    session = table.ending("-")
+    table.beat(LOOP)
+    fence = table.claim_ending(session, LOOP)
+    assert table.sessions.finish(session, LOOP, fence, 60)
+    table.beat(OTHER)
+    assert table.sessions.claim_ending(session, OTHER, 60.0) == "expired"
+    assert not table.sessions.finish(session, LOOP, fence, 60)
+
+
+def test_claim_that_lasts_too_long_can_be_taken_over(table: Table) -> None:
+    session = table.ending("-")
+    table.beat(LOOP)
+    table.claim_ending(session, LOOP)
+    table.wait(61, LOOP, OTHER)
+    table.claim_ending(session, OTHER)
+
+
+def test_claim_from_the_future_counts_for_nothing(table: Table) -> None:
+    session = table.ending("-")
+    table.beat(LOOP)
+    table.claim_ending(session, LOOP)
+    table.wait(-100, LOOP, OTHER)  # the store's clock was set back
+    table.claim_ending(session, OTHER)
+
+
+def test_ending_without_an_owner_is_due_at_once_and_stays_so(table: Table) -> None:
+    session = table.ending("-")
+    assert session in table.beat(LOOP).due
+    table.claim_ending(session, LOOP)
+    assert session not in table.beat(LOOP).due
+    table.wait(4.1, OTHER)
+    assert session in table.beat(OTHER).due
+
+
+def test_what_does_not_end_can_not_be_claimed(table: Table) -> None:
+    session = table.active("-")
+    assert table.sessions.claim_ending(session, LOOP, 60.0) == "active"
+    assert table.sessions.claim_ending("nobody", LOOP, 60.0) == "unknown"
+    assert table.deadline(session) is not None
+
+
+def test_finished_session_stays_readable_for_a_while_and_is_never_due(table: Table) -> None:
+    session = table.ending("-")
+    table.beat(LOOP)
+    table.sessions.store_data(session, {"a": 1}, [])
+    fence = table.claim_ending(session, LOOP)
+    assert table.sessions.finish(session, LOOP, fence, 3600)
+    record = table.read(session)
+    assert (record.state, record.reason) == (SessionState.EXPIRED, "disposed")
+    assert table.deadline(session) is None
+    for family in ("session", "data", "events"):
+        assert 0 < table.store.command("TTL", table.store.keys.of(family, session)) <= 3600
+    assert table.end(session) == "expired"
+
+
+def test_nothing_that_still_has_to_be_done_has_an_end(table: Table) -> None:
+    table.host("bench-1")
+    session = table.ending()
+    table.sessions.store_data(session, {"a": 1}, [])
+    for key in ("holds", "deadlines", "conditions", "lab"):
+        assert table.store.command("TTL", table.store.keys[key]) == -1
+    for family in ("session", "data"):
+        assert table.store.command("TTL", table.store.keys.of(family, session)) == -1
+
+
+def test_events_tell_the_way_of_a_session(table: Table) -> None:
+    session = table.active("-", length=100)
+    table.sessions.exit(session)
+    table.end(session, None)
+    table.beat(LOOP)
+    table.sessions.finish(session, LOOP, table.claim_ending(session, LOOP), 60)
+    states = [event["state"] for event in table.events(session)]
+    assert states == ["starting", "active", "exited", "ending", "expired"]
+
+
+def test_waiter_hears_of_an_event(table: Table) -> None:
+    session = table.active("-")
+    heard = table.sessions.events(session, "0-0", 1.0)
+    assert [fields["state"] for _, fields in heard] == [b"starting", b"active"]
+    assert table.sessions.events(session, heard[-1][0], 0.01) == []
+
+
+# -- who saw the end, and data
+
+
+def test_end_is_seen_first_by_one(table: Table) -> None:
+    session = table.ending("-")
+    assert [table.sessions.first_to_see_end(session) for _ in range(3)] == [True, False, False]
+    assert not table.sessions.first_to_see_end("nobody")
+    assert table.store.command("EXISTS", table.store.keys.of("session", "nobody")) == 0
+
+
+def test_only_named_keys_of_the_data_change(table: Table) -> None:
+    session = table.active("-")
+    assert table.sessions.store_data(session, {"a": 1, "b": b"\x00\xff", "c": {"deep": [1.5, None]}}, [])
+    assert table.sessions.store_data(session, {"a": 2}, ["b"])
+    assert table.sessions.data(session) == {"a": 2, "c": {"deep": [1.5, None]}}
+    assert table.sessions.store_data(session, {"only": True}, [], replace=True)
+    assert table.sessions.data(session) == {"only": True}
+
+
+def test_data_of_a_session_that_is_over_stays(table: Table) -> None:
+    session = table.ending("-")
+    assert table.sessions.store_data(session, {"in": "on_dispose"}, [])
+    table.beat(LOOP)
+    table.sessions.finish(session, LOOP, table.claim_ending(session, LOOP), 60)
+    assert not table.sessions.store_data(session, {"in": "nothing"}, [])
+    assert not table.sessions.store_data("nobody", {"a": 1}, [])
+    assert table.sessions.data(session) == {"in": "on_dispose"}
+    assert table.store.command("EXISTS", table.store.keys.of("data", "nobody")) == 0
+
+
+def test_what_is_no_json_is_not_stored(table: Table) -> None:
+    session = table.active("-")
+    with pytest.raises(NotStorableError):
+        table.sessions.store_data(session, {"a": object()}, [])
+    assert table.sessions.data(session) == {}
+
+
+def test_large_numbers_survive(table: Table) -> None:
+    session = table.active("-")
+    table.sessions.store_data(session, {"n": 2**70, "f": 0.1 + 0.2}, [])
+    assert table.sessions.data(session) == {"n": 2**70, "f": 0.1 + 0.2}
+
+
+def test_due_sessions_are_found(table: Table) -> None:
+    table.store.now = None
+    session, started = table.try_start("-", length=0.001)
+    assert isinstance(started, Started)
+    table.store.command("ZADD", table.store.keys["deadlines"], 1, session)
+    assert table.sessions.due() == [session]

@@ -1,0 +1,266 @@
+"""Sessions, holds and conditions as one state machine: whatever happens in whatever order, the rules hold.
+
+The rules are written down once more here, in the plainest way, and compared with what the real store has.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+
+from labkit.store.connection import Store
+from labkit.store.reservations import Condition
+from labkit.store.sessions import EndReason, SessionRecord, SessionState, Started
+from labkit.testing.store import StoreServer
+from tests.store.table import LOOP, OTHER, WEB, Table
+
+BENCHES = ("bench-1", "bench-2")
+DEVICES = ("console", "leds")
+PROCESSES = (LOOP, OTHER)
+NEXT = {
+    SessionState.STARTING: {SessionState.STARTING, SessionState.ACTIVE, SessionState.OVER, SessionState.ENDING},
+    SessionState.ACTIVE: {SessionState.ACTIVE, SessionState.OVER, SessionState.ENDING},
+    SessionState.OVER: {SessionState.OVER, SessionState.ENDING},
+    SessionState.ENDING: {SessionState.ENDING, SessionState.EXPIRED},
+    SessionState.EXPIRED: {SessionState.EXPIRED},
+}
+some_bench = st.sampled_from(BENCHES)
+some_process = st.sampled_from(PROCESSES)
+some_condition = st.sampled_from(Condition)
+some_reason = st.sampled_from([None, EndReason.DISPOSED, EndReason.ADMIN])
+
+
+@pytest.fixture(autouse=True)
+def _server(store_server: StoreServer) -> Iterator[None]:
+    LabMachine.url = store_server.url
+    yield
+
+
+class LabMachine(RuleBasedStateMachine):
+    """A lab with two benches; sessions come and go, hosts and web processes die, time passes."""
+
+    url = ""
+    sessions = Bundle("sessions")
+    claims = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = Store(self.url, f"test-{secrets.token_hex(6)}")
+        self.table = Table(self.store)
+        self.table.beat(WEB)
+        self.table.host(*BENCHES, devices=DEVICES)
+        self.states: dict[str, SessionState] = {}
+        self.finishers: dict[str, int] = {}
+        self.fences: list[int] = list(self.table.claims.values())
+        self.held: dict[str, tuple[str, str]] = {}
+
+    def teardown(self) -> None:
+        self.store.close()
+
+    def new_fence(self, fence: int) -> None:
+        assert fence > self.fences[-1], "a fence was given out twice, or fell"
+        self.fences.append(fence)
+
+    # -- what may happen
+
+    @rule(target=sessions, bench=st.sampled_from(["", "-", *BENCHES]), length=st.sampled_from([3.0, 50.0]))
+    def start(self, bench: str, length: float) -> object:
+        free = {name for name in BENCHES if self.is_free(name)}
+        session_id, answer = self.table.try_start(bench, length=length, timeout=20.0)
+        if not isinstance(answer, Started):
+            assert bench != "-"
+            assert not (free & ({bench} if bench else set(BENCHES)))
+            return multiple()
+        if bench != "-":
+            assert answer.bench in free
+            self.new_fence(answer.fence)
+        self.states[session_id] = SessionState.STARTING
+        return session_id
+
+    @rule(session=sessions)
+    def activate(self, session: str) -> None:
+        before = self.table.read(session)
+        in_time = self.table.now < before.number("start_until")
+        answer = self.table.sessions.activate(session, WEB)
+        asked = "end_asked" in before.fields
+        expected = "lost" if before.state is not SessionState.STARTING or not in_time else "asked" if asked else "active"
+        assert answer == expected
+
+    @rule(session=sessions)
+    def poll(self, session: str) -> None:
+        before = self.table.read(session).state
+        assert self.table.sessions.touch(session, poll=True).state is before
+
+    @rule(session=sessions)
+    def log_out(self, session: str) -> None:
+        was = self.table.state(session)
+        assert self.table.sessions.exit(session) is (was is SessionState.ACTIVE)
+
+    @rule(session=sessions, bench=st.sampled_from(["", *BENCHES]))
+    def take(self, session: str, bench: str) -> None:
+        before = self.table.state(session)
+        taken = self.table.reservations.take(session, WEB, bench=bench)
+        if isinstance(taken, tuple):
+            assert before in (SessionState.STARTING, SessionState.ACTIVE)
+            self.new_fence(taken[1])
+        elif taken is None:
+            assert before is not SessionState.ACTIVE
+
+    @rule(session=sessions, bench=some_bench, old=st.booleans())
+    def give_back(self, session: str, bench: str, old: bool) -> None:
+        fence = self.table.read(session).fences.get(bench, 0) - old
+        mine = {d: h for d, h in self.holds().items() if h[2] == session and d.startswith(bench) and h[0] == "reserved"}
+        moved = self.table.reservations.release(session, bench, fence)
+        if mine and any(h[1] != fence for h in mine.values()):
+            assert moved is None
+        else:
+            assert set(moved or []) == set(mine)
+
+    @rule(session=sessions, reason=some_reason)
+    def end(self, session: str, reason: EndReason | None) -> None:
+        before = self.table.read(session)
+        word, why = self.table.sessions.end(session, reason)
+        if word == "begun":
+            assert before.state in (SessionState.STARTING, SessionState.ACTIVE, SessionState.OVER)
+            assert why
+            self.new_fence(int(self.table.read(session).fields["fence"]))
+        elif word == "not-due":
+            assert reason is None
+            assert before.state in (SessionState.STARTING, SessionState.ACTIVE)
+        elif word == "starting":
+            assert before.state is SessionState.STARTING
+        else:
+            assert word == before.state
+
+    @rule(target=claims, session=sessions, process=some_process)
+    def claim(self, session: str, process: str) -> object:
+        claimed = self.table.sessions.claim_ending(session, process, 30.0)
+        if not isinstance(claimed, SessionRecord):
+            return multiple()
+        fence = int(claimed.fields["fence"])
+        self.new_fence(fence)
+        return (session, process, fence)
+
+    @rule(claim=claims, step=st.sampled_from(["tasks", "dispose", "release", "finish"]))
+    def step(self, claim: tuple[str, str, int], step: str) -> None:
+        session, process, fence = claim
+        record = self.table.read(session)
+        mine = record.state is SessionState.ENDING and record.fields["fence"] == str(fence)
+        assert self.table.sessions.step(session, process, fence, step) is mine
+
+    @rule(claim=claims)
+    def release_all(self, claim: tuple[str, str, int]) -> None:
+        session, _, fence = claim
+        moved = self.table.reservations.release(session, "", fence)
+        if self.table.read(session).fields["fence"] != str(fence):
+            assert not moved, "an old claim released something"
+
+    @rule(claim=consumes(claims))
+    def finish(self, claim: tuple[str, str, int]) -> None:
+        session, process, fence = claim
+        record = self.table.read(session)
+        mine = record.state is SessionState.ENDING and record.fields["fence"] == str(fence)
+        assert self.table.sessions.finish(session, process, fence, 3600) is mine
+        if mine:
+            assert session not in self.finishers, "finished twice"
+            self.finishers[session] = fence
+
+    @rule(bench=some_bench, device=st.sampled_from(DEVICES), condition=some_condition, dealt=st.booleans())
+    def report(self, bench: str, device: str, condition: Condition, dealt: bool) -> None:
+        name = f"{bench}/{device}"
+        state, fence, _ = self.holds().get(name, ("none", 0, ""))
+        assert self.table.report(name, condition, "why", dealt_with=fence if dealt else 0)
+        expected = "none" if state == "none" or (state == "releasing" and dealt) else state
+        assert self.holds().get(name, ("none", 0, ""))[0] == expected
+
+    @rule(bench=some_bench, process=some_process)
+    def claim_bench(self, bench: str, process: str) -> None:
+        """A new host on the same machine; what it finds held stays held."""
+        before, old = self.holds(), self.table.claims[bench]
+        self.table.host(bench, process=process, devices=DEVICES, ok=False)
+        self.new_fence(self.table.claims[bench])
+        assert self.holds() == before
+        assert not self.table.reservations.report(bench, old, f"{bench}/console", Condition.OK, "", 10**18)
+
+    @rule(seconds=st.sampled_from([0.5, 3.0, 6.0, 21.0, 130.0]), beating=st.sets(st.sampled_from([*PROCESSES, WEB])))
+    def wait(self, seconds: float, beating: set[str]) -> None:
+        self.table.wait(seconds, *sorted(beating))
+
+    @rule(session=sessions, bench=some_bench, off=st.sampled_from([0, -1]))
+    def call(self, session: str, bench: str, off: int) -> None:
+        record = self.table.read(session)
+        fence = record.fences.get(bench, 0) + off
+        state, held, holder = self.holds().get(f"{bench}/console", ("none", 0, ""))
+        answer = self.table.call(fence, f"{bench}/console")
+        if answer == "submitted":
+            assert (state, held, holder) == ("reserved", fence, session)
+            assert record.state in (SessionState.STARTING, SessionState.ACTIVE)
+
+    # -- what always holds
+
+    def holds(self) -> dict[str, tuple[str, int, str]]:
+        flat = self.store.command("HGETALL", self.store.keys["holds"])
+        pairs = zip(flat[::2], flat[1::2], strict=True) if isinstance(flat, list) else flat.items()
+        found = {}
+        for device, raw in pairs:
+            state, fence, session, *_ = raw.decode().split()
+            found[device.decode()] = (state, int(fence), session)
+        return found
+
+    def is_free(self, bench: str) -> bool:
+        view = self.table.view(bench)
+        alive = self.store.command("ZSCORE", self.store.keys["processes"], self.host_of(bench))
+        beating = alive is not None and self.table.now - float(alive) <= 4
+        return beating and all(device.hold == "none" and device.condition == "ok" for device in view.devices)
+
+    def host_of(self, bench: str) -> str:
+        return self.store.command("HGET", self.store.keys["bench_host"], bench).split()[0].decode()
+
+    @invariant()
+    def states_go_one_way(self) -> None:
+        for session, before in self.states.items():
+            after = self.table.state(session)
+            assert after in NEXT[before], f"{before} -> {after}"
+            self.states[session] = after
+
+    @invariant()
+    def devices_of_a_bench_belong_together(self) -> None:
+        for bench in BENCHES:
+            holders = {h[2] for d, h in self.holds().items() if d.startswith(bench) and h[0] == "reserved"}
+            assert len(holders) <= 1
+
+    @invariant()
+    def reserved_devices_belong_to_a_session_that_goes_on(self) -> None:
+        for device, (state, fence, session) in self.holds().items():
+            if state == "reserved":
+                record = self.table.read(session)
+                assert fence <= self.fences[-1]
+                assert record.fences.get(device.partition("/")[0]), f"{device} is held by a session that knows it not"
+
+    @invariant()
+    def whatever_has_to_be_done_is_looked_at(self) -> None:
+        for session, state in self.states.items():
+            deadline = self.table.deadline(session)
+            if state is SessionState.EXPIRED:
+                assert deadline is None
+            else:
+                assert deadline is not None, "nobody will ever look at it"
+                assert deadline <= self.table.now + 125
+
+    @precondition(lambda self: self.fences)
+    @invariant()
+    def counter_knows_the_highest_fence(self) -> None:
+        assert int(self.store.command("HGET", self.store.keys["lab"], "fence")) >= max(
+            self.fences[-1], max((fence for _, fence, _ in self.holds().values()), default=0)
+        )
+
+
+LabMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestLab = LabMachine.TestCase

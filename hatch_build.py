@@ -61,6 +61,8 @@ class BrowserLibraries(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
+        if version == "standard":  # an editable install finds them beside the checkout
+            build_data["force_include"][str(root / "devices")] = "labkit/cli/benches"
         if is_current(root):
             return
         try:

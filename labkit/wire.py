@@ -17,9 +17,9 @@ _ESCAPE = "$"  # a user's own key that begins with "$" travels with one more "$"
 MAX_DEPTH = 64
 
 
-def dumps(value: Any) -> str:
-    """Encode a value. Tuples come back as lists. Errors: `NotStorableError`, naming where the value stands."""
-    return json.dumps(_pack(value, "value", 0), separators=(",", ":"), allow_nan=False)
+def dumps(value: Any, where: str = "value") -> str:
+    """Encode a value. Tuples come back as lists. Errors: `NotStorableError`, naming where in `where` it stands."""
+    return json.dumps(_pack(value, where, 0), separators=(",", ":"), allow_nan=False)
 
 
 def loads(text: str | bytes) -> Any:

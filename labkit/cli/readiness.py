@@ -36,10 +36,11 @@ class Readiness:
 
 def look_until_ready(lab: Lab, url: str, stopping: threading.Event, seconds: float = PATIENCE) -> Readiness:
     """Wait until all is ready, or it is clear why not; at most so many seconds."""
-    seen, deadline = Readiness(), Deadline(seconds)
+    seen, deadline, position = Readiness(), Deadline(seconds), "0-0"
     wait_for_web(lab, url, seen, deadline, stopping)
     while not stopping.is_set():
         try:
+            position = lab.processes.changes_position()
             look_at_benches(lab, seen)
         except StoreUnavailableError:
             seen.missing = list(lab.catalog.benches)
@@ -48,7 +49,7 @@ def look_until_ready(lab: Lab, url: str, stopping: threading.Event, seconds: flo
         ]
         if deadline.over or not (opening or seen.missing):
             break
-        stopping.wait(LOOK_AGAIN)
+        wait_for_news(lab, position, deadline, stopping)
     return seen
 
 
@@ -64,6 +65,14 @@ def wait_for_web(lab: Lab, url: str, seen: Readiness, deadline: Deadline, stoppi
             seen.web = True
         except (OSError, http.client.HTTPException):
             stopping.wait(LOOK_AGAIN)
+
+
+def wait_for_news(lab: Lab, position: str, deadline: Deadline, stopping: threading.Event) -> None:
+    """Wait for the next change that a host tells; a claim tells none, so not for long."""
+    try:
+        lab.processes.wait_for_changes(position, min(LOOK_AGAIN, deadline.left()))
+    except StoreUnavailableError:
+        stopping.wait(LOOK_AGAIN)
 
 
 def look_at_benches(lab: Lab, seen: Readiness) -> None:

@@ -76,7 +76,7 @@ class LabRun:
 
         from labkit.cli.children import Child
         from labkit.cli.news import News
-        from labkit.cli.web import url_of
+        from labkit.cli.web import shown_url, url_of
         from labkit.threads import LabThread
 
         quiet = [] if verbose else ["--quiet"]
@@ -85,6 +85,7 @@ class LabRun:
         self._facts = facts or (lambda url: rlms_facts(lab, url))
         self._when_ready = when_ready
         self._url = url_of(listening)
+        self._shown_url = shown_url(listening)
         self._console: Console = Console(highlight=False)
         self._news = News()
         self._seen: Readiness | None = None
@@ -135,8 +136,8 @@ class LabRun:
         from labkit.cli.screen import show_facts, show_parts
 
         with contextlib.suppress(OSError):
-            show_parts(self._console, self._lab, self._url, seen)
-            show_facts(self._console, self._facts(self._url))
+            show_parts(self._console, self._lab, self._shown_url, seen)
+            show_facts(self._console, self._facts(self._shown_url))
         self._when_ready(self._url)
 
     # -- the end

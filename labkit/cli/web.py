@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -46,7 +47,7 @@ def web(context: click.Context, host: str, port: int, workers: int, threads: int
     else:
         check_lab(context)
         listening = listen(host, port)
-        click.echo(f"Serving at {url_of(listening)}  (Ctrl-C ends it)", err=True)
+        click.echo(f"Serving at {shown_url(listening)}  (Ctrl-C ends it)", err=True)
         descriptor = listening.detach()
         os.set_inheritable(descriptor, True)
     if quiet:
@@ -102,7 +103,19 @@ def listen(host: str, port: int, *, or_any: bool = False) -> socket.socket:
 
 
 def url_of(listening: socket.socket) -> str:
-    """The URL of a listening socket, as a browser on this machine takes it."""
+    """The URL of a listening socket, as a program on this machine takes it."""
+    return _url(listening, {"0.0.0.0": "127.0.0.1", "::": "::1"})
+
+
+def shown_url(listening: socket.socket) -> str:
+    """The URL as a person takes it: with the machine's name where it listens on all addresses."""
+    import socket
+
+    name = socket.gethostname()
+    return _url(listening, {"0.0.0.0": name, "::": name})
+
+
+def _url(listening: socket.socket, names: Mapping[str, str]) -> str:
     host, port = listening.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host = names.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

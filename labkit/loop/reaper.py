@@ -88,7 +88,7 @@ class Reaper:
 
     def _bury(self, process: str) -> None:
         lost = self._lab.task_services.store.bury(process)
-        if lost is not None:
+        if lost:
             log.warning("process was buried process=%s tasks_lost=%d", process, len(lost))
 
     def _end_lost(self, highest: int) -> None:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from labkit import wire
+from labkit.errors import NotStorableError
 from labkit.store.connection import Entry, Store, record, text
 
 
@@ -201,7 +202,10 @@ class Sessions:
         self, session_id: str, changed: Mapping[str, Any], dropped: Sequence[str], *, replace: bool = False
     ) -> bool:
         """Write changed keys of the data. False: the session is over. Errors: `NotStorableError`."""
-        pairs = [part for key, value in changed.items() for part in (key, wire.dumps(value))]
+        for key in changed:
+            if not isinstance(key, str):
+                raise NotStorableError(f"data has the key {key!r}; only text can be a key.")
+        pairs = [part for key, value in changed.items() for part in (key, wire.dumps(value, f"data[{key!r}]"))]
         answer = self._store.run("session_data", session_id, "1" if replace else "", len(changed), *pairs, *dropped)
         return text(answer) == "stored"
 

@@ -12,7 +12,7 @@ from labkit.lab import Lab
 from labkit.sessions import start_session
 from labkit.store.sessions import SessionState
 from labkit.web.access import away
-from labkit.web.pages import CSP
+from labkit.web.pages import page_headers
 from labkit.web.start_request import parse_start
 
 
@@ -22,17 +22,8 @@ def demo_blueprint(lab: Lab, seconds: float) -> Blueprint:
     page = DemoPage(lab, seconds)
     blueprint.add_url_rule("", "welcome", page.welcome)
     blueprint.add_url_rule("", "start", page.start, methods=["POST"])
-    blueprint.after_request(_headers)
+    blueprint.after_request(page_headers)
     return blueprint
-
-
-def _headers(response: Response) -> Response:
-    """As of labkit's other pages, which this one is a stranger to: a blueprint of its own."""
-    response.headers["Content-Security-Policy"] = CSP
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
 
 
 class DemoPage:

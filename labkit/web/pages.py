@@ -36,11 +36,12 @@ def pages_blueprint(lab: Lab) -> Blueprint:
     blueprint.add_url_rule("/", "page", pages.page)
     blueprint.add_url_rule("/ended", "ended", pages.ended)
     blueprint.add_url_rule("/panels/<kind>.js", "panel", pages.panel)
-    blueprint.after_request(_headers)
+    blueprint.after_request(page_headers)
     return blueprint
 
 
-def _headers(response: Response) -> Response:
+def page_headers(response: Response) -> Response:
+    """Put on a response what labkit's own pages have: CSP, referrer policy, no caching of pages."""
     response.headers.setdefault("Content-Security-Policy", CSP)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "same-origin")

@@ -161,7 +161,8 @@ def browser() -> urllib.request.OpenerDirector:
 
 def cookies(opener: urllib.request.OpenerDirector) -> str:
     """All its cookies, as a header."""
-    jars = (handler.cookiejar for handler in opener.handlers if isinstance(handler, urllib.request.HTTPCookieProcessor))
+    handlers = opener.handlers  # type: ignore[attr-defined]
+    jars = [handler.cookiejar for handler in handlers if isinstance(handler, urllib.request.HTTPCookieProcessor)]
     return "; ".join(f"{cookie.name}={cookie.value}" for jar in jars for cookie in jar)
 
 

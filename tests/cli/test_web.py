@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 
 import pytest
 from simple_websocket import Client
 
-from labkit.cli.web import listen, url_of
+from labkit.cli.web import listen, shown_url, url_of
 from labkit.commands.failure import Failure
 from tests.cli.program import Place, browser, cookies, request, wait_for
 
@@ -76,3 +77,9 @@ def test_port_that_is_taken_is_refused_or_another_one_taken() -> None:
 def test_url_is_one_that_a_browser_on_this_machine_takes(host: str, expected: str) -> None:
     with listen(host, 0) as listening:
         assert url_of(listening) == expected.format(listening.getsockname()[1])
+
+
+def test_url_that_is_shown_names_the_machine_where_it_listens_on_all_addresses() -> None:
+    with listen("0.0.0.0", 0) as everywhere, listen("127.0.0.1", 0) as here:
+        assert shown_url(everywhere) == f"http://{socket.gethostname()}:{everywhere.getsockname()[1]}"
+        assert shown_url(here) == url_of(here)

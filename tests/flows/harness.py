@@ -122,11 +122,11 @@ class Student(Http):
         return Page(self)
 
 
-class EngineInOrder(engineio.Client):
+class EngineInOrder(engineio.Client):  # type: ignore[misc]
     """Handles messages in the order of their coming, and goes without ceremony, as a browser does that is closed.
 
-    By itself the client gives each message a thread of its own, and mixes up the frames of those with bytes; and when it
-    goes it waits 3 s for a good-bye that may have been said already.
+    By itself the client gives each message a thread of its own, and mixes up the frames of those with bytes; and when
+    it goes it waits 3 s for a good-bye that may have been said already.
     """
 
     def _trigger_event(self, event: str, *args: Any, **options: Any) -> Any:
@@ -152,7 +152,7 @@ class EngineInOrder(engineio.Client):
             self.ws.shutdown()
 
 
-class ClientInOrder(socketio.Client):
+class ClientInOrder(socketio.Client):  # type: ignore[misc]
     def _engineio_client_class(self) -> type[engineio.Client]:
         return EngineInOrder
 
@@ -194,6 +194,11 @@ class Page:
 
     def write(self, device: str, data: bytes) -> dict[str, Any]:
         return self.ask("call", {"device": device, "command": "write", "args": [data], "kwargs": {}})
+
+    def wait_bytes(self, expected: bytes = b"") -> bytes:
+        """Wait until the page has got these bytes ('': any), and return all that it has."""
+        eventually(lambda: self.received and expected in self.bytes(), what=f"{expected!r} on the page")
+        return self.bytes()
 
     def bytes(self) -> bytes:
         """All bytes that the page has got."""
@@ -354,7 +359,7 @@ class FlowLab:
 
 @contextlib.contextmanager
 def flow_lab(folder: Path, port: int, **options: Any) -> Iterator[FlowLab]:
-    """A lab with a store of its own. Ends by printing the processes' logs, which pytest shows with a test that failed."""
+    """A lab with a store of its own. Prints the processes' logs at the end; pytest shows them where a test failed."""
     with StoreServer(append_only=options.pop("append_only", False)) as server:
         lab = FlowLab(folder, server, port, **options)
         try:

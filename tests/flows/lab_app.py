@@ -159,6 +159,18 @@ def start_drive() -> Any:
     return jsonify(id=task.task_id, status=task.status, error=task.error)
 
 
+@weblab.task()
+def report() -> str:
+    return str(weblab_user.username)
+
+
+@app.route("/report", methods=["POST"])
+@requires_login
+def show_report() -> Any:
+    task = report.run_sync(timeout=30)
+    return jsonify(status=task.status, result=task.result)
+
+
 @app.route("/task/<task_id>")
 @requires_login
 def show_task(task_id: str) -> Any:

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from tests.flows.harness import LAYOUTS, FlowLab, Http, Student, eventually, flow_lab
-from tests.flows.visit import Visit, visit
+from tests.flows.visit import Visit, dispose, visit
 
 DELETING = {"message": "Deleting", "finished": False, "ask_again": 2, "should_finish": 2}
-DELETED = {"message": "Deleted", "finished": True, "should_finish": -1}
 PATIENT: dict[str, Any] = {"LABKIT_DISPOSE_TIMEOUT": 60}
 HASTY: dict[str, Any] = {"LABKIT_DISPOSE_TIMEOUT": 2, "WEBLAB_TIMEOUT": 3}
 
@@ -108,7 +107,7 @@ def test_logout_by_its_url_is_for_the_session_s_own_browser(lab: FlowLab) -> Non
         assert lab.rlms.dispose(ada.session_id) == DELETING
         assert lab.rlms.status(ada.session_id) == 2
         lab.tell("good-bye")
-        eventually(lambda: lab.rlms.dispose(ada.session_id) == DELETED)
+        dispose(lab, ada.session_id)
         ada.assert_over("logout")
 
 
@@ -126,7 +125,7 @@ def test_dispose_with_a_slow_on_dispose(lab: FlowLab) -> None:
         disposing.join(30)
         assert first == [DELETING]
         lab.tell("slowly")
-        eventually(lambda: lab.rlms.dispose(ada.session_id) == DELETED)
+        dispose(lab, ada.session_id)
         ada.assert_over("disposed")
         assert b"# good-bye\r" in ada.own_record()
         ada.assert_next_gets_in()
@@ -157,7 +156,7 @@ def test_an_on_dispose_that_raises(lab: FlowLab) -> None:
     with visit(lab, "ada", client={"on_dispose": "raise"}) as ada:
         assert lab.rlms.dispose(ada.session_id)["message"] in ("Deleted", "Deleting")
         ada.assert_out("disposed")
-        eventually(lambda: lab.rlms.dispose(ada.session_id) == DELETED)
+        dispose(lab, ada.session_id)
         ada.assert_over("disposed", finished="on_dispose")
         assert "RuntimeError: this on_dispose raises" in lab.logs()
         ada.assert_next_gets_in()
@@ -166,9 +165,9 @@ def test_an_on_dispose_that_raises(lab: FlowLab) -> None:
 def test_an_on_dispose_that_hangs_and_wakes_up_too_late(short_lab: FlowLab) -> None:
     lab = short_lab
     with visit(lab, "ada", client={"dispose_file": "too late", "dispose_write": "echo too-late\r"}) as ada:
-        assert lab.rlms.dispose(ada.session_id)["message"] in ("Deleting", "Deleted")
+        assert lab.rlms.dispose(ada.session_id)["message"] in ("Deleted", "Deleting")
         ada.assert_out("disposed")
-        eventually(lambda: lab.rlms.dispose(ada.session_id) == DELETED)
+        dispose(lab, ada.session_id)
         ada.assert_over("disposed", finished="on_dispose")
     with visit(lab, "next") as following:
         lab.tell("too late")
@@ -177,7 +176,7 @@ def test_an_on_dispose_that_hangs_and_wakes_up_too_late(short_lab: FlowLab) -> N
         assert following.student.ask("POST", "/write", b"# still here\r")[0] == 200
         received = following.board.wait_received(b"# still here\r")
         assert b"too-late" not in received
-        eventually(lambda: lab.rlms.dispose(following.session_id) == DELETED)
+        dispose(lab, following.session_id)
         following.assert_over("disposed")
 
 
@@ -206,7 +205,7 @@ def test_the_user_is_out_before_anybody_has_begun_to_end_the_session(make_lab: C
             one.assert_out(reason)
             assert lab.sessions.touch(one.session_id, poll=False).state == "over"
             assert lab.rlms.status(one.session_id) == -1
-            eventually(lambda one=one: lab.rlms.dispose(one.session_id) == DELETED)
+            dispose(lab, one.session_id)
             one.assert_over(reason)
 
 

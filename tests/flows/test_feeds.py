@@ -16,7 +16,7 @@ import websocket
 
 from labkit_plugins.serial.firmware import Firmware
 from tests.flows.harness import LAYOUTS, FlowLab, Page, Student, eventually
-from tests.flows.visit import Visit, visit
+from tests.flows.visit import Visit, dispose, visit
 
 CONSOLE = "bench-1/console"
 LINES = [f"echo line-{number:03} {'.' * 40}\r".encode() for number in range(120)]
@@ -75,7 +75,7 @@ def test_a_page_that_is_broken_off_again_and_again_has_every_byte_once_and_in_or
     while writing.is_alive() or not screen.bytes.endswith(whole[-100:]):
         assert breaks < 1000
         with screen.page() as page:
-            eventually(lambda page=page: page.received, what="more bytes")
+            page.wait_bytes()
             if breaks % 2:
                 page.cut()
         breaks += 1
@@ -105,7 +105,7 @@ def test_a_page_goes_on_where_it_was_with_another_web_process(
     screen, whole = Screen(student), said(LINES)
     with screen.page() as page:
         write_all(student, LINES[:20])
-        eventually(lambda: page.received, what="some bytes")
+        page.wait_bytes()
         kill_with_children(lab, first.pid)
         page.client.eio.wait()  # the connection has broken
     lab.kill(first)
@@ -129,17 +129,16 @@ def test_old_and_new_session_see_nothing_of_each_other(make_lab: Callable[..., F
     lab = make_lab().start(layout)
     with visit(lab, "ada", client={"dispose_write": "echo for-the-lab-alone\r"}) as ada:
         assert ada.page is not None
-        eventually(lambda: lab.rlms.dispose(ada.session_id)["message"] == "Deleted")
+        dispose(lab, ada.session_id)
         lab.wait_free()
         with visit(lab, "ben") as ben:
             ada.assert_out("disposed")
             for cursor in (None, ada.page.cursor, "1:0"):
                 with ben.student.socket() as page:
                     page.subscribe(CONSOLE, cursor)
-                    eventually(lambda page=page: ben.secret.encode() in page.bytes(), what="ben's own bytes")
-                    assert ada.secret.encode() not in page.bytes()
-            assert ben.secret.encode() not in ada.page.bytes()
-            assert b"for-the-lab-alone" not in ada.page.bytes()  # what on_dispose does is not shown
+                    assert ada.secret.encode() not in page.wait_bytes(ben.secret.encode())
+            assert ben.secret.encode() not in ada.seen
+            assert b"for-the-lab-alone" not in ada.seen  # what on_dispose does is not shown
         received = lab.boards[0].received()
         assert b"for-the-lab-alone" in received[: received.index(ben.secret.encode())]
     assert ada.late.encode() not in received
@@ -149,7 +148,7 @@ def test_old_and_new_session_see_nothing_of_each_other(make_lab: Callable[..., F
 def test_only_the_session_s_own_browser_gets_anything_done(make_lab: Callable[..., FlowLab], layout: str) -> None:
     lab = make_lab(benches=2).start(layout)
     with visit(lab, "gone") as gone:
-        eventually(lambda: lab.rlms.dispose(gone.session_id)["message"] == "Deleted")
+        dispose(lab, gone.session_id)
         lab.wait_free()
     with visit(lab, "ada") as ada, visit(lab, "ben") as ben:
         assert ada.bench != ben.bench
@@ -159,7 +158,10 @@ def test_only_the_session_s_own_browser_gets_anything_done(make_lab: Callable[..
                 assert knock.asks_in() == "refused"
                 knock.tries(ada.console)
                 knock.waits_until_shut()
-        with pytest.raises(websocket.WebSocketBadStatusException), knocking(lab, ada.student.cookies, "http://evil.invalid"):
+        with (
+            pytest.raises(websocket.WebSocketBadStatusException),
+            knocking(lab, ada.student.cookies, "http://evil.invalid"),
+        ):
             pytest.fail("another site's page got in with the student's cookie")
         assert_keeps_out(ben, ada.console)
         assert lab.rlms.status(ada.session_id) > 0  # nobody has logged her out
@@ -167,8 +169,8 @@ def test_only_the_session_s_own_browser_gets_anything_done(make_lab: Callable[..
             assert knock.asks_in() == "let in"
             knock.writes(ada.console, b"echo her-own\r")
             received = ada.board.wait_received(b"her-own\r")
-        assert ada.secret.encode() not in ben.page.bytes()
-        assert ben.secret.encode() not in ada.page.bytes()
+        assert ada.secret.encode() not in ben.seen
+        assert ben.secret.encode() not in ada.seen
     assert b"knocked" not in received
     assert b"knocked" not in ben.board.received()
 
@@ -234,4 +236,4 @@ def knocking(lab: FlowLab, cookies: dict[str, str], origin: str | None = None) -
     try:
         yield Knock(raw)
     finally:
-        raw.shutdown()
+        raw.shutdown()  # type: ignore[no-untyped-call]

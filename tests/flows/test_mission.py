@@ -1,4 +1,4 @@
-"""The mission in one test: a bench taken by hand, a unique task that drives it, and an end that takes it away from both."""
+"""The mission in one test: a bench taken by hand, a unique task that drives it, and an end that takes it from both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.flows.harness import LAYOUTS, FlowLab, Student, eventually
-from tests.flows.visit import SAFE
+from tests.flows.visit import SAFE, dispose
 
 BY_HAND: dict[str, Any] = {"acquire": {}}
 OWN = b"# driven by ada\r"
@@ -47,12 +47,13 @@ def test_the_end_takes_the_bench_from_a_task_that_drives_it(
     assert b"twice" not in received
     shown = ada.ask("GET", f"/task/{task['id']}")[1]
     assert (shown["status"], shown["error"]["class"]) == ("failed", "ReservationLostError")
+    assert ada.ask("POST", "/report")[1] == {"status": "done", "result": "ada"}  # a late task, which needs no device
 
     following = lab.rlms.must_start("next", client=BY_HAND).enter()
     assert drive(following, "# driven by the next")["error"] is None
     received = lab.boards[0].wait_received(b"# driven by the next\r")
     assert OWN not in received[received.rindex(SAFE) :]
-    eventually(lambda: lab.rlms.dispose(following.session_id)["message"] == "Deleted")
+    dispose(lab, following.session_id)
 
 
 def drive(student: Student, line: str) -> dict[str, Any]:

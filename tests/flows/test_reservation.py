@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from labkit.devices.reservation import time_text
-from tests.flows.harness import LAYOUTS, FlowLab, Rlms, eventually
-from tests.flows.visit import SAFE
+from tests.flows.harness import LAYOUTS, FlowLab, Rlms
+from tests.flows.visit import SAFE, dispose
 
 BENCHES = ("bench-1", "bench-2", "bench-3")
 STUDENTS = 50
@@ -40,7 +40,7 @@ def test_fifty_starts_at_once_on_three_benches_make_three_sessions(
 
 
 def start_all(rlms: Rlms, names: list[str]) -> Answers:
-    """Start a session for each name, from a thread for each, all at once. Each on_start writes the name to its console."""
+    """Start a session for each name, each from its own thread, all at once. Each writes its name to its board."""
     gate = threading.Barrier(len(names))
 
     def start(name: str) -> tuple[int, Any]:
@@ -69,7 +69,9 @@ def assert_clear_refusal(status: int, answer: dict[str, Any], until: dict[str, s
     """It names each bench and until when it is reserved, and nobody's name."""
     assert (status, answer["error"]) == (503, True)
     for bench, end in until.items():
-        assert re.search(rf"{bench} is reserved by another session since \d\d:\d\d:\d\d UTC until {end}", answer["message"])
+        assert re.search(
+            rf"{bench} is reserved by another session since \d\d:\d\d:\d\d UTC until {end}", answer["message"]
+        )
     assert "student" not in answer["message"]
 
 
@@ -77,13 +79,15 @@ def dispose_all(lab: FlowLab, sessions: Any) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lab.rlms.dispose, sessions))
     for session in sessions:
-        eventually(lambda session=session: lab.rlms.dispose(session)["message"] == "Deleted")
+        dispose(lab, session)
     lab.wait_free()
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_students_that_come_while_others_go_never_meet_at_a_bench(make_lab: Callable[..., FlowLab], layout: str) -> None:
-    """Twelve students in a loop, each in a hurry: between any two names a board was made safe, and no name comes twice."""
+def test_students_that_come_while_others_go_never_meet_at_a_bench(
+    make_lab: Callable[..., FlowLab], layout: str
+) -> None:
+    """Twelve students in a hurry: between any two names a board was made safe, and no name comes twice."""
     lab = make_lab(benches=3).start(layout)
     started: list[str] = []
 

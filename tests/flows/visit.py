@@ -41,14 +41,18 @@ class Visit:
     def session_id(self) -> str:
         return self.student.session_id
 
+    @property
+    def seen(self) -> bytes:
+        """What the page has shown."""
+        return self.page.bytes() if self.page is not None else b""
+
     def work(self, page: Page) -> None:
         """Leave the board in a state that is not safe, and have it say something that nobody else may see."""
         self.page = page
         page.subscribe(self.console)
         line = f"led 1 on\recho {self.secret}\r".encode()
         assert page.write(self.console, line) == {"ok": True, "result": len(line)}
-        answer = f"\r\n{self.secret}\r\n".encode()
-        eventually(lambda: answer in page.bytes(), what="the board's answer on the page")
+        page.wait_bytes(f"\r\n{self.secret}\r\n".encode())
         assert self.board.control("led?")["leds"]["1"]
 
     def assert_out(self, reason: str) -> None:
@@ -95,12 +99,10 @@ class Visit:
             page.subscribe(self.console, cursor)
             status, answer, _ = following.student.ask("POST", "/ask?line=echo%20fresh&until=fresh%0D%0A%3E")
             assert status == 200
-            assert following.page is not None
-            for seen in (answer["got"].encode(), following.page.bytes(), page.bytes()):
+            for seen in (answer["got"].encode(), following.seen, page.bytes()):
                 assert self.secret.encode() not in seen
-            if self.page is not None:
-                assert following.secret.encode() not in self.page.bytes()
-            eventually(lambda: self.lab.rlms.dispose(following.session_id)["message"] == "Deleted")
+            assert following.secret.encode() not in self.seen
+            dispose(self.lab, following.session_id)
         following.assert_over("disposed")
 
 
@@ -111,6 +113,11 @@ def visit(lab: FlowLab, name: str, *, length: float = 60.0, client: dict[str, An
     with one.student.socket() as page:
         one.work(page)
         yield one
+
+
+def dispose(lab: FlowLab, session_id: str) -> None:
+    """End a session as an RLMS does: ask again until it is done."""
+    eventually(lambda: lab.rlms.dispose(session_id)["message"] == "Deleted", what="the end of the session")
 
 
 def board_of(lab: FlowLab, bench: str) -> BoardProcess:

@@ -43,6 +43,10 @@ def test_wheel_carries_the_browser_libraries_and_their_licences(wheel: set[str])
     assert {str(hatch_build.VENDOR / name) for name in hatch_build.FILES} - wheel == set()
 
 
+def test_wheel_carries_the_demo_benches(wheel: set[str]) -> None:
+    assert "labkit/cli/benches/bench-1.toml" in wheel
+
+
 def test_wheel_carries_nothing_else(wheel: set[str]) -> None:
     tops = {name.split("/")[0] for name in wheel}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"labkit", "labkit_plugins"}

@@ -423,3 +423,11 @@ def test_due_sessions_are_found(table: Table) -> None:
     assert isinstance(started, Started)
     table.store.command("ZADD", table.store.keys["deadlines"], 1, session)
     assert table.sessions.due() == [session]
+
+
+def test_key_that_is_no_text_is_refused_by_name(table: Table) -> None:
+    session = table.active("-")
+    with pytest.raises(NotStorableError, match="the key 17"):
+        table.sessions.store_data(session, {17: "x"}, [])  # type: ignore[dict-item]
+    with pytest.raises(NotStorableError, match=r"data\['a'\]\['b'\]\[1\] is of type object"):
+        table.sessions.store_data(session, {"a": {"b": [1, object()]}}, [])

@@ -9,6 +9,7 @@ end
 local old, since, old_reason = condition_of(device)
 if old ~= ARGV[5] or old_reason ~= ARGV[6] then
   redis.call("HSET", K.conditions, device, ARGV[5] .. " " .. stamp(now) .. " " .. ARGV[6])
+  news("condition")
 end
 local hold = hold_of(device)
 if hold and hold.state == "releasing" and ARGV[7] ~= "" and tonumber(hold.fence) <= tonumber(ARGV[7]) then

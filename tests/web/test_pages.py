@@ -1,0 +1,126 @@
+"""labkit's own pages: the ready page, the page after the end, panels; their headers; a lab's responses stay untouched."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit.store.sessions import SessionState
+from labkit.testing.store import StoreServer
+from tests.small_lab import SmallLab
+from tests.toy import wait_until
+
+MakeLab = Callable[..., SmallLab]
+
+
+def page_data(html: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="page-data">(.*?)</script>', html, re.DOTALL)
+    assert found
+    return dict(json.loads(found[1]))
+
+
+def test_page_shows_the_session_and_its_devices(make: MakeLab) -> None:
+    lab = make(devices=["toy", "other"], LABKIT_TITLE="Wind tunnel").up()
+    session = lab.start(server={"request.full_name": "Ada Lovelace"})
+    answer = lab.student(session).get("/labkit/")
+    data = page_data(answer.text)
+    assert answer.status_code == 200
+    assert (data["title"], data["username"], data["back"]) == ("Wind tunnel", "Ada Lovelace", "http://rlms.invalid/b")
+    assert data["session"]["state"] == "active"
+    assert 0 < data["session"]["time_left"] <= 60
+    assert [device["name"] for device in data["devices"]] == ["bench-1/toy", "bench-1/other"]
+    toy = data["devices"][0]
+    assert (toy["kind"], toy["condition"], toy["panel"]) == ("toy", "ok", None)
+    assert set(toy["commands"]) == {"write", "steps"}
+    assert toy["feeds"]["received"]["type"] == "bytes"
+    assert session not in answer.text
+    assert "world-" not in answer.text  # options are never published
+
+
+def test_page_of_a_lab_without_devices(lab: SmallLab) -> None:
+    assert page_data(lab.student(lab.start()).get("/labkit/").text)["devices"] == []
+
+
+def test_stranger_gets_no_page(lab: SmallLab) -> None:
+    for path in ("/labkit/", "/labkit/ended"):
+        assert lab.client().get(path).status_code == 403
+
+
+def test_page_after_the_end_leads_to_why(lab: SmallLab) -> None:
+    session = lab.start()
+    student = lab.student(session)
+    assert student.get("/labkit/ended").location == "/labkit/"
+    lab.lab.sessions.exit(session)
+    assert student.get("/labkit/").location == "/labkit/ended"
+    lab.wait_state(session, SessionState.EXPIRED)
+    answer = student.get("/labkit/ended")
+    assert answer.status_code == 200
+    assert 'data-reason="logout"' in answer.text
+    assert 'href="http://rlms.invalid/b"' in answer.text
+
+
+@pytest.mark.parametrize("back", ["javascript:alert(1)", "data:text/html,x", "JavaScript:alert(1)", None])
+def test_way_back_is_never_a_script(lab: SmallLab, back: str | None) -> None:
+    session = lab.start(back=back)
+    student = lab.student(session)
+    assert page_data(student.get("/labkit/").text)["back"] == ""
+    lab.dispose(session)
+    answer = student.get("/labkit/ended").text
+    assert "alert" not in answer
+    assert 'data-testid="back"' not in answer
+
+
+def test_names_can_not_break_the_page(lab: SmallLab) -> None:
+    name = "</script><script>alert(1)</script>"
+    html = lab.student(lab.start(server={"request.full_name": name})).get("/labkit/").text
+    assert "<script>alert(1)" not in html
+    assert page_data(html)["username"] == name
+
+
+def test_own_pages_have_their_headers_and_the_labs_do_not(lab: SmallLab) -> None:
+    lab.view("/mine", lambda: "mine")
+    student = lab.student(lab.start())
+    own, mine = student.get("/labkit/"), student.get("/mine")
+    assert "default-src 'none'" in own.headers["Content-Security-Policy"]
+    assert (own.headers["X-Content-Type-Options"], own.headers["Cache-Control"]) == ("nosniff", "no-store")
+    assert not {"Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy"} & set(mine.headers.keys())
+
+
+def test_static_files_are_served_and_nothing_beside_them(lab: SmallLab) -> None:
+    assert lab.client().get("/labkit/static/page.js").mimetype == "text/javascript"
+    assert lab.client().get("/labkit/static/../pages.py").status_code == 404
+
+
+def test_panel_module_comes_from_its_plugin(lab: SmallLab) -> None:
+    answer = lab.client().get("/labkit/panels/serial.js")
+    assert (answer.status_code, answer.mimetype) == (200, "text/javascript")
+    assert lab.client().get("/labkit/panels/nothing.js").status_code == 404
+    assert lab.client().get("/labkit/panels/..%2f__init__.js").status_code == 404
+
+
+def test_device_that_goes_is_shown_offline(make: MakeLab) -> None:
+    lab = make(devices=["toy"]).up()
+    student = lab.student(lab.start())
+    lab.world.offline()
+    lab.world.toys[-1].link.lost("pulled out")
+
+    def offline() -> bool:
+        (toy,) = page_data(student.get("/labkit/").text)["devices"]
+        return bool(toy["condition"] == "offline" and toy["reason"])
+
+    wait_until(offline, "the page")
+
+
+def test_store_that_is_away_is_said(tmp_path: Path) -> None:
+    with StoreServer() as server, SmallLab(tmp_path, server.url) as lab:
+        student = lab.up().student(lab.start())
+        server.stop()
+        for path in ("/labkit/", "/labkit/ended"):
+            answer = student.get(path)
+            assert answer.status_code == 503
+            assert "can&#39;t reach its store" in answer.text or "can't reach its store" in answer.text

@@ -110,10 +110,6 @@ def _write_session(lab: Lab, bound: BoundSession, request: StartRequest) -> None
     started = lab.sessions.start(new, bound.owner)
     if isinstance(started, list):
         raise BenchUnavailableError(explain(started, lab.settings.bench))
-    if not isinstance(started, Started):
-        raise BadRequestError(
-            "priority.queue.slot.start", "priority.queue.slot.start and .length: this slot is over already."
-        )
     if started.bench:
         bound.fences[started.bench] = started.fence
 

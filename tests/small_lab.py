@@ -98,7 +98,8 @@ class SmallLab:
     def up(self) -> SmallLab:
         """Start the background threads, and wait until all devices are ok and endings are carried out."""
         self.client().get("/weblab/sessions/api")
-        wait_until(lambda: self.lab.processes.with_role("endings"), "the reaper")
+        if self.lab.settings.autoclean_thread:
+            wait_until(lambda: self.lab.processes.with_role("endings"), "the reaper")
         names = {name.partition("/")[0] for name in self.worlds}
         for name in names:
             self.wait_free(name)

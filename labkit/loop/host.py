@@ -364,9 +364,10 @@ class Host:
             return
         self._unsaid.add(runner)
         try:
-            stands = self._store.reservations.report(
-                bench.declaration.name, bench.claim, runner.name, runner.condition, runner.reason, runner.dealt_with
-            )
+            with runner.telling:
+                stands = self._store.reservations.report(
+                    bench.declaration.name, bench.claim, runner.name, *runner.facts
+                )
             self._unsaid.discard(runner)
             if not stands:
                 self._lost.add(bench.declaration.name)

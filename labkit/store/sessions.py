@@ -123,10 +123,10 @@ class Sessions:
     def __init__(self, store: Store):
         self._store = store
 
-    def start(self, new: NewSession, owner: str) -> Started | list[Refusal] | float:
+    def start(self, new: NewSession, owner: str) -> Started | list[Refusal]:
         """Write a session and reserve a bench, all or nothing.
 
-        Returns what was started, or why no bench was free, or (the slot is over already) when it was over.
+        Returns what was started, or why no bench was free. A slot that is over already makes a session that is over.
         """
         answer = self._store.run(
             "session_start",
@@ -144,7 +144,7 @@ class Sessions:
         word = text(answer[0])
         if word == "started":
             return Started(fence=int(answer[1] or 0), bench=text(answer[2]), max_date=float(answer[3]))
-        return refusals(answer[1]) if word == "refused" else float(answer[1])
+        return refusals(answer[1])
 
     def step(self, session_id: str, owner: str, fence: int | None, step: str) -> bool:
         """Record how far a start (fence None) or an ending has come. False: it is not the caller's any more."""

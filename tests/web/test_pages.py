@@ -82,7 +82,8 @@ def test_names_can_not_break_the_page(lab: SmallLab) -> None:
     assert page_data(html)["username"] == name
 
 
-def test_own_pages_have_their_headers_and_the_labs_do_not(lab: SmallLab) -> None:
+def test_own_pages_have_their_headers_and_the_labs_do_not(make: MakeLab) -> None:
+    lab = make()
     lab.view("/mine", lambda: "mine")
     student = lab.student(lab.start())
     own, mine = student.get("/labkit/"), student.get("/mine")
@@ -92,13 +93,14 @@ def test_own_pages_have_their_headers_and_the_labs_do_not(lab: SmallLab) -> None
 
 
 def test_static_files_are_served_and_nothing_beside_them(lab: SmallLab) -> None:
-    assert lab.client().get("/labkit/static/page.js").mimetype == "text/javascript"
+    with lab.client().get("/labkit/static/page.js") as answer:
+        assert answer.mimetype == "text/javascript"
     assert lab.client().get("/labkit/static/../pages.py").status_code == 404
 
 
 def test_panel_module_comes_from_its_plugin(lab: SmallLab) -> None:
-    answer = lab.client().get("/labkit/panels/serial.js")
-    assert (answer.status_code, answer.mimetype) == (200, "text/javascript")
+    with lab.client().get("/labkit/panels/serial.js") as answer:
+        assert (answer.status_code, answer.mimetype) == (200, "text/javascript")
     assert lab.client().get("/labkit/panels/nothing.js").status_code == 404
     assert lab.client().get("/labkit/panels/..%2f__init__.js").status_code == 404
 

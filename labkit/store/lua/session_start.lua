@@ -1,14 +1,11 @@
 -- Write a session and reserve a bench for it, all or nothing.
 -- ARGV: time, session, owner, start timeout, bench wish ('-' none, '' any, or its name), features, benches to leave out,
 --       slot start ('' none), slot length, silence timeout, user as JSON
--- Returns: {started, fence, bench, max_date} | {refused, rows} | {over, max_date}
+-- Returns: {started, fence, bench, max_date} | {refused, rows}
 --@include benches
 local id, owner, start_timeout, wish, features, excluded = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local length = tonumber(ARGV[9])
 local max_date = math.min(tonumber(ARGV[8]) or now, now) + length
-if max_date <= now then
-  return { "over", stamp(max_date) }
-end
 local bench, rows = nil, nil
 if wish ~= "-" then
   bench, rows = pick(wish, features, excluded)

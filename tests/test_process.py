@@ -1,0 +1,244 @@
+"""One process of a lab: its beat, its roles, its silence, its new name after a sleep, and a fork."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit.clock import Clock
+from labkit.errors import StoreUnavailableError
+from labkit.process import LabProcess
+from labkit.store.connection import Store
+from labkit.store.processes import BeatNews, Processes
+from labkit.testing.store import StoreServer
+from tests.toy import wait_until
+
+CHILD = """\
+import sys
+from labkit.process import LabProcess
+from labkit.store.connection import Store
+from labkit.store.processes import Processes
+process = LabProcess(Processes(Store(sys.argv[1], sys.argv[2])), "here")
+process.on_gone(lambda: print(process.id, flush=True))
+process.add_role("host")
+process.hosts("bench-1", 7)
+process.start()
+print(process.id, flush=True)
+sys.stdin.read()
+process.stop()
+"""
+
+
+@pytest.fixture
+def process(store: Store) -> Iterator[LabProcess]:
+    process = LabProcess(Processes(store), "my pi")
+    yield process
+    process.stop()
+
+
+def beats(store: Store, name: str) -> bool:
+    return store.command("ZSCORE", store.keys["processes"], name) is not None
+
+
+def test_start_beats_at_once_and_twice_is_fine(store: Store, process: LabProcess) -> None:
+    process.start()
+    process.start()
+    assert beats(store, process.id)
+    assert [thread.name for thread in threading.enumerate()].count("beat") == 1
+    assert process.silent_for < 10
+    assert process.id.startswith(f"my-pi:{os.getpid()}:")
+
+
+def test_time_is_the_stores(store: Store, process: LabProcess) -> None:
+    store.now = 1_000_000.0
+    process.start()
+    assert 1_000_000 <= process.store_now() < 1_000_010
+
+
+def test_roles_are_told_with_the_next_beat(store: Store, process: LabProcess) -> None:
+    process.start()
+    process.add_role("tasks")
+    wait_until(lambda: Processes(store).with_role("tasks") == process.id, "the role")
+    process.drop_role("tasks")
+    process.nudge()
+    wait_until(lambda: not Processes(store).with_role("tasks"), "the end of the role")
+    assert not process.has_role("tasks")
+
+
+def test_stop_leaves_at_once_and_the_next_start_has_a_new_name(store: Store, process: LabProcess) -> None:
+    process.add_role("host")
+    process.start()
+    old = process.id
+    process.stop()
+    process.stop()
+    assert not process.running
+    assert not Processes(store).with_role("host")
+    process.start()
+    assert process.id != old
+    assert Processes(store).with_role("host") == process.id
+
+
+def test_listeners_hear_every_beat_and_can_be_forgotten(process: LabProcess) -> None:
+    heard: list[BeatNews] = []
+    listener = heard.append
+    process.on_news(listener)
+    process.start()
+    assert len(heard) == 1
+    process.nudge()
+    wait_until(lambda: len(heard) >= 2, "the next beat")
+    process.forget(listener, listener)
+    process.nudge()
+
+
+def test_listener_that_fails_stops_no_beat(store: Store, process: LabProcess, caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[BeatNews] = []
+
+    def broken(_: BeatNews) -> None:
+        raise RuntimeError("broken listener")
+
+    process.on_news(broken)
+    process.on_news(heard.append)
+    process.start()
+    process.nudge()
+    wait_until(lambda: len(heard) >= 2, "the next beat")
+    assert "broken listener" in caplog.text
+
+
+def test_process_that_was_taken_for_gone_takes_a_new_name(store: Store, process: LabProcess) -> None:
+    gone: list[str] = []
+    process.on_gone(lambda: gone.append(process.id))
+    process.hosts("bench-1", 7)
+    process.start()
+    old = process.id
+    store.command("ZREM", store.keys["processes"], old)
+    process.nudge()
+    wait_until(lambda: gone, "the news")
+    assert process.id == gone[0] != old
+    wait_until(lambda: beats(store, process.id), "the first beat of the new name")
+    assert process.highest_fence == 7
+
+
+def test_change_brings_a_beat_at_once(store: Store, process: LabProcess) -> None:
+    heard: list[BeatNews] = []
+    process.start()
+    process.listen()
+    process.listen()
+    wait_until(lambda: not process._wake.is_set(), "a quiet moment")
+    process.on_news(heard.append)
+    wait_until(lambda: heard, "a beat")
+    position = len(heard)
+    store.run("session_exit", "nobody")
+    store.command("XADD", store.keys["changes"], "*", "news", "due")
+    wait_until(lambda: len(heard) > position, "the beat")
+
+
+def test_store_that_is_away_is_silence_and_heals(tmp_path: Path) -> None:
+    with StoreServer() as server:
+        process = LabProcess(Processes(Store(server.url, "lab")), "here")
+        process.start()
+        server.stop()
+        process.nudge()
+        wait_until(lambda: process.silent_for > 0.5, "some silence")
+        old = process.id
+        server.start()
+        wait_until(lambda: process.silent_for < 0.5, "the next beat")
+        assert process.id != old  # this store has forgotten everything
+        process.stop()
+
+
+def test_start_without_a_store_is_an_error_and_can_be_tried_again(tmp_path: Path) -> None:
+    with StoreServer() as server:
+        process = LabProcess(Processes(Store(server.url, "lab")), "here")
+        server.stop()
+        with pytest.raises(StoreUnavailableError):
+            process.start()
+        assert not process.running
+        server.start()
+        process.start()
+        assert process.running
+        process.stop()
+
+
+def test_silence_counts_while_the_machine_sleeps(store: Store) -> None:
+    class Sleepy(Clock):
+        slept = 0.0
+
+        def boottime(self) -> float:
+            return super().boottime() + self.slept
+
+    clock = Sleepy()
+    process = LabProcess(Processes(store), "here", clock=clock)
+    process.start()
+    clock.slept = 100.0
+    assert process.silent_for > 90
+    process.nudge()
+    wait_until(lambda: process.silent_for < 50, "the next beat")
+    process.stop()
+
+
+def test_stopped_process_wakes_up_under_a_new_name(store: Store, store_server: StoreServer) -> None:
+    root = str(Path(__file__).parents[1])
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, store_server.url, store.keys.prefix],
+        env={**os.environ, "PYTHONPATH": root},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert child.stdout is not None
+        old = child.stdout.readline().strip()
+        processes = Processes(store)
+        assert processes.with_role("host") == old
+        child.send_signal(signal.SIGSTOP)
+        wait_until(lambda: not processes.with_role("host"), "the silence")
+        child.send_signal(signal.SIGCONT)
+        new = child.stdout.readline().strip()
+        assert new
+        assert new != old
+        wait_until(lambda: processes.with_role("host") == new, "the beat of the new name")
+        child.communicate("", timeout=30)
+        assert (child.returncode, processes.with_role("host")) == (0, "")
+    finally:
+        child.kill()
+        child.communicate(timeout=30)
+
+
+FORKER = """\
+import os, sys
+from labkit.process import LabProcess
+from labkit.store.connection import Store
+from labkit.store.processes import Processes
+process = LabProcess(Processes(Store(sys.argv[1], sys.argv[2])), "here")
+process.start()
+mine = process.id
+child = os.fork()
+if child == 0:
+    running = process.running
+    process.start()
+    ok = not running and process.running and process.id != mine
+    process.stop()
+    os._exit(0 if ok else 1)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 0
+assert process.running and process.id == mine
+process.nudge()
+process.stop()
+"""
+
+
+def test_forked_child_starts_anew_and_its_parent_goes_on(store: Store, store_server: StoreServer) -> None:
+    root = str(Path(__file__).parents[1])
+    subprocess.run(
+        [sys.executable, "-c", FORKER, store_server.url, store.keys.prefix],
+        env={**os.environ, "PYTHONPATH": root},
+        check=True,
+        timeout=60,
+    )

@@ -1,9 +1,11 @@
 # `make demo` and `make test` each do everything from a fresh clone on; what is done already is not done again.
 #   make demo PYTHON=python3.12             with an interpreter of one's choice
 #   make test PYTEST_ARGS="-k reservation"  only some of the tests
+#   make test WORKERS=0                     one after another; most of them wait more than they work
 
 PYTHON ?=
 PYTEST_ARGS ?=
+WORKERS ?= 4
 DEMO_ARGS ?=
 
 VENV      := .venv
@@ -29,7 +31,7 @@ demo: $(INSTALLED)  ## run the demo lab and print a student's link (Ctrl-C ends 
 test: $(TESTABLE)  ## check the code and run all tests, in a real browser too
 	@tools/get-chromium
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(TESTABLE)  ## check style, types and floors
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ from labkit.errors import (
 from labkit.lab import Lab
 from labkit.lifecycle import hashed, write_lifecycle
 from labkit.store.connection import Entry
-from labkit.store.sessions import EndReason, NewSession, SessionRecord, SessionState, Started
+from labkit.store.sessions import EndReason, NewSession, SessionRecord, SessionState
 from labkit.threads import LabThread
 from labkit.users import get_weblab_user, remember, user_of
 
@@ -162,7 +162,7 @@ def _give_up_start(lab: Lab, bound: BoundSession, error: BaseException) -> None:
     if isinstance(error, (BenchUnavailableError, BadRequestError)):
         log.info("session refused error=%s", error)
     else:
-        log.warning("session start failed session=%s error=%s", hashed(bound.session_id), error, exc_info=True)
+        log.warning("session start failed session=%s error=%s", hashed(bound.session_id), error, exc_info=error)
     try:
         _end_start(lab, bound, str(error))
     except StoreUnavailableError:

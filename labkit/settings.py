@@ -131,7 +131,7 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
             continue
         try:
             values[setting.field] = _convert(given, type(setting.default))
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             wrong.append(f"{setting.name} is {given!r}; it must be {_KINDS[type(setting.default)]}. {setting.help}")
     if source.get("WEBLAB_CALLBACK_URL") == "":
         wrong.append("Empty URL in WEBLAB_CALLBACK_URL; the default is /callback.")
@@ -155,5 +155,8 @@ def _convert(given: Any, kind: type) -> Any:
             raise ValueError
         return number
     if kind is int:
-        return int(given)
+        number = int(given)
+        if isinstance(given, float) and number != given:
+            raise ValueError
+        return number
     return str(given)

@@ -1,4 +1,4 @@
-"""A whole lab in this process: a Flask app in a folder, the real store, toys for devices, its own background threads."""
+"""A whole lab in this process: a Flask app in a folder, the real store, toys for devices, threads of its own."""
 
 from __future__ import annotations
 
@@ -39,7 +39,14 @@ class SmallLab:
     """
 
     def __init__(
-        self, folder: Path, url: str, *, devices: Sequence[str] = (), benches: int = 1, hooks: bool = True, **config: Any
+        self,
+        folder: Path,
+        url: str,
+        *,
+        devices: Sequence[str] = (),
+        benches: int = 1,
+        hooks: bool = True,
+        **config: Any,
     ):
         self.worlds: dict[str, World] = {}
         self.app = Flask("smalllab", root_path=str(folder), instance_path=str(folder / "instance"))
@@ -135,7 +142,12 @@ class SmallLab:
         return self.rlms(
             "POST",
             "",
-            {"client_initial_data": client or {}, "server_initial_data": facts, "back": "http://rlms.invalid/b", **body},
+            {
+                "client_initial_data": client or {},
+                "server_initial_data": facts,
+                "back": "http://rlms.invalid/b",
+                **body,
+            },
         )
 
     def start(self, **options: Any) -> str:

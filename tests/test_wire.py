@@ -13,9 +13,16 @@ from labkit import wire
 from labkit.errors import NotStorableError
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text() | st.binary(),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text() | st.sampled_from(["$", "$bytes", "$$bytes", "$$"]), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text() | st.sampled_from(["$", "$bytes", "$$bytes", "$$"]), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 

@@ -103,12 +103,13 @@ class DeviceCaller:
         devices: Mapping[str, Mapping[str, Any]] = self.info(bench).get("devices", {})
         return devices
 
-    def seconds_for(self, device: str, command: str, kwargs: Mapping[str, Any]) -> float:
+    def seconds_for(self, device: str, command: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> float:
         """How long a call may take where the caller says nothing: by its `timeout` argument, its command, the lab."""
         bench, _, name = device.partition("/")
         spec = self.devices_of(bench).get(name, {}).get("commands", {}).get(command, {})
-        default = spec.get("schema", {}).get("properties", {}).get("timeout", {}).get("default")
-        asked = kwargs.get("timeout", default)
+        named = spec.get("schema", {}).get("properties", {})  # in the order of the command's arguments
+        given = {**dict(zip(named, args, strict=False)), **kwargs}
+        asked = given.get("timeout", named.get("timeout", {}).get("default"))
         if isinstance(asked, (int, float)):
             return float(asked) + self._settings.call_timeout
         return float(spec.get("timeout") or self._settings.call_timeout)
@@ -156,7 +157,7 @@ def unpack(reply: Reply, call: Call) -> Any:
     if not reply.error:
         return reply.value
     kind = getattr(errors, reply.error, DriverError)
-    if kind is DriverError or not issubclass(kind, DeviceError):
+    if kind is DriverError or not (isinstance(kind, type) and issubclass(kind, DeviceError)):
         raise DriverError(reply.message, device=call.device, kind=reply.kind or reply.error)
     raise kind(reply.message, device=call.device)
 

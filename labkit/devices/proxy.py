@@ -46,7 +46,9 @@ class DeviceProxy:
     def call(self, command: str, *args: Any, panel: bool = False, **kwargs: Any) -> Any:
         """Call a command by name. panel: only commands that are marked for the panel."""
         seconds = (
-            self._seconds if self._seconds is not None else self._caller.seconds_for(self._device, command, kwargs)
+            self._seconds
+            if self._seconds is not None
+            else self._caller.seconds_for(self._device, command, args, kwargs)
         )
         task = self._bound.task_id
         pending = self._caller.submit(

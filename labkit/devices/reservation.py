@@ -102,6 +102,6 @@ class BenchReservation:
         Errors: `ReservationLostError` where it is not this session's any more.
         """
         for name in [bench] if bench else list(bound.fences):
-            fence = bound.fences.pop(name, 0)
-            if self._reservations.release(bound.session_id, name, fence) is None:
+            fence = bound.fences.pop(name, None)
+            if fence is None or self._reservations.release(bound.session_id, name, fence) is None:
                 raise ReservationLostError(f"Bench '{name}' is not reserved by this session any more.")

@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from typing import IO
 from labkit.clock import Clock
 from labkit.devices.catalog import Catalog
 from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration
-from labkit.errors import NotStorableError, StoreUnavailableError
+from labkit.errors import StoreUnavailableError
 from labkit.loop.device_link import open_device
 from labkit.loop.device_runner import DeviceRunner
+from labkit.loop.dispatch import Dispatch
 from labkit.loop.feeds import FeedOutlet
 from labkit.plugin import feeds_of
 from labkit.process import LabProcess
@@ -32,8 +34,6 @@ from labkit.store.reservations import Reservations
 from labkit.threads import LabThread, stop_all
 
 log = logging.getLogger("labkit.loop")
-
-CALL_WAIT = 25.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +86,7 @@ class Host:
         self._wake = threading.Event()
         self._threads: list[LabThread] = []
         self._epoch = 0
+        self._dispatch = Dispatch(store.calls, self._claims, self._runner_for)
 
     def __repr__(self) -> str:
         return f"<Host of {', '.join(self._benches) or 'no bench'}>"
@@ -109,12 +110,19 @@ class Host:
         self._process.on_gone(self._gone)
         self._threads = [
             LabThread("host", self._work, wake=self._wake.set),
-            LabThread("calls", self._dispatch, wake=self._wake_dispatch),
+            self._dispatch.thread(),
         ]
         for thread in self._threads:
             thread.start()
         self._process.add_role("host")
         self._process.listen()
+        _let_go_in_children(self)
+
+    def let_go(self) -> None:
+        """In a forked child: drop the inherited files of the locks, so that only the parent's life keeps them."""
+        for bench in [*self._benches.values(), *self._kept.values()]:
+            bench.lock.close()
+        self._benches, self._kept, self._threads = {}, {}, []
 
     def stop(self, seconds: float = 15.0) -> None:
         """Make every device safe, close it, and give the benches up; blocks, at most `seconds`."""
@@ -240,7 +248,7 @@ class Host:
         self._process.hosts(declaration.name, claim.fence)
         for runner in bench.runners.values():
             runner.thread.start()
-        self._wake_dispatch()
+        self._dispatch.wake()
 
     def _take_lock(self, bench: str) -> IO[str] | None:
         folder = self._instance / "hosts"
@@ -298,45 +306,18 @@ class Host:
                 log.info("bench left while the store was away bench=%s", bench.declaration.name)
             log.info("bench given up bench=%s reason=%s", bench.declaration.name, why)
             bench.lock.close()
-        self._wake_dispatch()
+        self._dispatch.wake()
 
-    # -- calls, on the thread `calls`
+    # -- calls
 
-    def _dispatch(self, stopping: threading.Event) -> None:
-        while not stopping.is_set():
-            with self._lock:
-                claims = {name: bench.claim for name, bench in self._benches.items()}
-            try:
-                call = self._store.calls.take(claims, self._wake_key, CALL_WAIT)
-            except StoreUnavailableError:
-                stopping.wait(0.5)
-                continue
-            except Exception:
-                log.exception("call can't be read; its caller reports it as lost")
-                continue
-            if call is not None:
-                self._hand_over(call)
+    def _claims(self) -> Mapping[str, int]:
+        with self._lock:
+            return {name: bench.claim for name, bench in self._benches.items()}
 
-    def _hand_over(self, call: Call) -> None:
+    def _runner_for(self, call: Call) -> DeviceRunner | None:
+        self._process.saw_fence(call.fence)
         bench = self._benches.get(call.bench)
-        runner = bench.runners.get(call.device) if bench else None
-        if runner is None:
-            self.reply(
-                call, Reply(error="DeviceOfflineError", message=f"Device '{call.device}' is not hosted here any more.")
-            )
-        else:
-            self._process.saw_fence(call.fence)
-            runner.submit(call)
-
-    @property
-    def _wake_key(self) -> str:
-        return f"host:{os.getpid()}:{id(self)}"
-
-    def _wake_dispatch(self) -> None:
-        try:
-            self._store.calls.wake_host(self._wake_key)
-        except StoreUnavailableError:
-            log.debug("dispatch wakes up by itself when the store is back")
+        return bench.runners.get(call.device) if bench is not None else None
 
     # -- what the runners use
 
@@ -347,14 +328,7 @@ class Host:
         return self._process.silent_for
 
     def reply(self, call: Call, reply: Reply) -> None:
-        """Answer a call. Never raises: a caller without an answer reports it as lost by itself."""
-        try:
-            self._store.calls.reply(call, reply)
-        except NotStorableError as error:
-            what = f"{call.command} of device '{call.device}' was done, but its result can't be stored: {error}"
-            self.reply(call, Reply(error="DriverError", kind="NotStorableError", message=what))
-        except StoreUnavailableError:
-            log.warning("reply lost with the store device=%s command=%s", call.device, call.command)
+        self._dispatch.reply(call, reply)
 
     def report(self, runner: DeviceRunner) -> None:
         """Tell the store a device's condition; where that fails it is told with the next beat."""
@@ -374,3 +348,14 @@ class Host:
                 self._wake.set()
         except StoreUnavailableError:
             log.info("condition not told yet device=%s condition=%s", runner.name, runner.condition)
+
+
+def _let_go_in_children(host: Host) -> None:
+    known = weakref.ref(host)
+
+    def let_go() -> None:
+        inherited = known()
+        if inherited is not None:
+            inherited.let_go()
+
+    os.register_at_fork(after_in_child=let_go)

@@ -184,7 +184,8 @@ class Sessions:
 
     def due(self, count: int = 1000) -> list[str]:
         """Sessions that somebody must look at now, at most `count`."""
-        now = text(self._store.command("TIME")[0])
+        seconds, micros = self._store.command("TIME")
+        now = int(seconds) + int(micros) / 1_000_000
         found = self._store.command("ZRANGEBYSCORE", self._store.keys["deadlines"], "-inf", now, "LIMIT", 0, count)
         return [text(item) for item in found]
 

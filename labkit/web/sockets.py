@@ -240,7 +240,7 @@ def lab_sockets(lab: Lab) -> LabSockets:
         bound = BoundSession(session_id=record.session_id, purpose=Purpose.REQUEST, fences=record.fences)
         name = lab.devices.proxy(bound, device).name
         fence = bound.fences[name.partition("/")[0]]
-        seconds = min(CALL_SECONDS, lab.caller.seconds_for(name, command, kwargs))
+        seconds = min(CALL_SECONDS, lab.caller.seconds_for(name, command, args, kwargs))
         return lab.caller.submit(
             name, command, fence=fence, seconds=seconds, args=args, kwargs=kwargs, panel=True
         ).result()

@@ -35,9 +35,7 @@ class Node:
         self.store = Store(lab.store.url, lab.store.keys.prefix)
         self.settings = Settings(machine=machine, **settings)
         self.process = LabProcess(Processes(self.store), machine, clock=clock)
-        parts = HostStore(
-            reservations=Reservations(self.store), calls=Calls(self.store), feeds=FeedStore(self.store)
-        )
+        parts = HostStore(reservations=Reservations(self.store), calls=Calls(self.store), feeds=FeedStore(self.store))
         catalog = catalog_of(lab.declarations, Plugins())
         folder = lab.folder / (instance or "instance")
         self.host = Host(parts, self.process, catalog, self.settings, folder, clock=clock)
@@ -130,7 +128,9 @@ class HostBench:
         assert self.sessions.activate(session_id, self.process.id) == "active"
         return session_id, started.fence
 
-    def submit(self, fence: int, command: str, *args: Any, seconds: float = 20.0, bench: str = "bench-1") -> PendingCall:
+    def submit(
+        self, fence: int, command: str, *args: Any, seconds: float = 20.0, bench: str = "bench-1"
+    ) -> PendingCall:
         return self.caller.submit(f"{bench}/toy", command, fence=fence, seconds=seconds, args=args)
 
     def call(self, fence: int, command: str, *args: Any, **options: Any) -> Any:

@@ -460,7 +460,7 @@ def test_release_makes_safe_and_is_dealt_with(bench: RunnerBench) -> None:
 
 def test_release_interrupts_what_runs_and_ends_what_is_suspended(bench: RunnerBench) -> None:
     bench.start()
-    suspended = bench.call("steps", "s", 1000, fence=1)
+    suspended = bench.call("steps", "s", 10**9, fence=1)
     bench.acts(["s", 0])
     running = bench.call("block", fence=1)
     bench.acts("blocks")
@@ -586,7 +586,7 @@ def test_stop_makes_safe_and_closes(bench: RunnerBench) -> None:
 
 def test_stop_interrupts_what_runs_and_answers_everybody(bench: RunnerBench) -> None:
     bench.start()
-    suspended = bench.call("steps", "s", 10_000)
+    suspended = bench.call("steps", "s", 10**9)
     bench.acts(["s", 0])
     running = bench.call("block")
     bench.acts("blocks")

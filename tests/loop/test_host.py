@@ -1,4 +1,4 @@
-"""The host: one for each bench, calls to the right device, releases, and what happens when it or the store goes away."""
+"""The host: one for each bench, calls to the right device, releases, and a host or a store that goes away."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ def test_process_that_slept_runs_no_old_call(tmp_path: Path, store: Store) -> No
         node.process._threads[0].stop()
         node.process._threads[0].join(10)  # no beats from here on
         clock.skipped = 5.0
-        with pytest.raises(DeviceError, match="lost touch|not done"):
+        with pytest.raises(DeviceError, match=r"lost touch|not done"):
             lab.call(fence, "write", "blind", seconds=30.0)
         assert "blind" not in lab.world.acts
 

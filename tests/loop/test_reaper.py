@@ -98,7 +98,13 @@ def start_by_hand(lab: SmallLab) -> str:
     from labkit.store.sessions import NewSession, Started
 
     new = NewSession(
-        session_id="by-hand", user={"username": "ada"}, slot_start=None, slot_length=60, timeout=0, start_timeout=60, bench="-"
+        session_id="by-hand",
+        user={"username": "ada"},
+        slot_start=None,
+        slot_length=60,
+        timeout=0,
+        start_timeout=60,
+        bench="-",
     )
     assert isinstance(lab.lab.sessions.start(new, "starter"), Started)
     assert lab.lab.sessions.activate("by-hand", "starter") == "active"

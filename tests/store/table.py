@@ -105,7 +105,7 @@ class Table:
         timeout: float = 0.0,
         slot_start: float | None = None,
         features: Sequence[str] = (),
-    ) -> tuple[str, Started | list[Refusal] | float]:
+    ) -> tuple[str, Started | list[Refusal]]:
         session_id = secrets.token_hex(6)
         new = NewSession(
             session_id=session_id,

@@ -57,11 +57,13 @@ def test_session_ends_at_the_earlier_of_start_and_now_plus_length(
     assert started.max_date == pytest.approx(max_date)
 
 
-def test_slot_that_is_over_is_refused_and_writes_nothing(table: Table) -> None:
+def test_slot_that_is_over_makes_a_session_that_is_over(table: Table) -> None:
     table.host("bench-1")
-    session_id, over = table.try_start(slot_start=START - 100, length=100)
-    assert over == pytest.approx(START)
-    assert (table.state(session_id), table.hold("bench-1/console")) == (SessionState.UNKNOWN, ("none", 0))
+    session = table.active(slot_start=START - 200, length=100)
+    record = table.read(session)
+    assert (record.state, record.reason, record.time_left) == (SessionState.OVER, "time", 0.0)
+    assert table.call(table.fence(session)) == "lost"
+    assert table.sessions.end(session, None) == ("begun", "time")
 
 
 def test_slot_may_be_a_fraction_of_a_second(table: Table) -> None:

@@ -6,7 +6,6 @@ The rules are written down once more here, in the plainest way, and compared wit
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -36,9 +35,8 @@ some_reason = st.sampled_from([None, EndReason.DISPOSED, EndReason.ADMIN])
 
 
 @pytest.fixture(autouse=True)
-def _server(store_server: StoreServer) -> Iterator[None]:
+def _server(store_server: StoreServer) -> None:
     LabMachine.url = store_server.url
-    yield
 
 
 class LabMachine(RuleBasedStateMachine):
@@ -88,7 +86,9 @@ class LabMachine(RuleBasedStateMachine):
         in_time = self.table.now < before.number("start_until")
         answer = self.table.sessions.activate(session, WEB)
         asked = "end_asked" in before.fields
-        expected = "lost" if before.state is not SessionState.STARTING or not in_time else "asked" if asked else "active"
+        expected = (
+            "lost" if before.state is not SessionState.STARTING or not in_time else "asked" if asked else "active"
+        )
         assert answer == expected
 
     @rule(session=sessions)

@@ -41,7 +41,9 @@ class Views:
         self._lab = lab
 
     def free(self) -> Any:
-        return jsonify(name=None if weblab_user.is_anonymous else weblab_user.username, bound=bound_session() is not None)
+        return jsonify(
+            name=None if weblab_user.is_anonymous else weblab_user.username, bound=bound_session() is not None
+        )
 
     def active(self) -> Any:
         self.runs.append("active")

@@ -1,4 +1,4 @@
-"""labkit's own pages: the ready page, the page after the end, panels; their headers; a lab's responses stay untouched."""
+"""labkit's own pages: the ready page, the page after the end, panels, headers. A lab's own stay untouched."""
 
 from __future__ import annotations
 

@@ -88,7 +88,8 @@ def test_every_answer_is_json_whatever_was_sent(lab: SmallLab, method: str, path
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", ""), ("GET", "x"), ("PUT", "x"), ("POST", "x/status"), ("GET", "a/b/c"), ("DELETE", "")]
+    ("method", "path"),
+    [("GET", ""), ("GET", "x"), ("PUT", "x"), ("POST", "x/status"), ("GET", "a/b/c"), ("DELETE", "")],
 )
 def test_what_nobody_asks_is_answered_in_json_too(lab: SmallLab, method: str, path: str) -> None:
     answer = lab.rlms(method, path)
@@ -171,10 +172,13 @@ def test_malformed_key_is_named(lab: SmallLab) -> None:
     assert "priority.queue.slot.length" in answer.get_json()["message"]
 
 
-def test_slot_that_is_over_is_a_400(lab: SmallLab) -> None:
-    answer = lab.post_start(length=60, server={"priority.queue.slot.start.timestamp": 1000})
-    assert answer.status_code == 400
-    assert "priority.queue.slot.start" in answer.get_json()["message"]
+def test_slot_that_is_over_makes_a_session_that_is_over(make: MakeLab) -> None:
+    lab = make(devices=["toy"]).up()
+    session = lab.start(length=60, server={"priority.queue.slot.start.timestamp": 1000})
+    assert lab.status(session) == -1
+    lab.wait_state(session, SessionState.EXPIRED)
+    assert lab.read(session).reason == "time"
+    lab.wait_free()
 
 
 def test_second_start_is_a_503_that_names_the_bench_and_not_the_user(make: MakeLab) -> None:
@@ -291,7 +295,13 @@ def test_no_ids_is_an_error_code(lab: SmallLab) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{"session_ids": "abc"}, {"session_ids": [1]}, {"session_ids": ["a"], "timeout": "x"}, {"session_ids": ["a"], "timeout": True}]
+    "body",
+    [
+        {"session_ids": "abc"},
+        {"session_ids": [1]},
+        {"session_ids": ["a"], "timeout": "x"},
+        {"session_ids": ["a"], "timeout": True},
+    ],
 )
 def test_malformed_multiple_is_a_400(lab: SmallLab, body: Any) -> None:
     assert lab.rlms("POST", "status/multiple", body).status_code == 400

@@ -6,18 +6,17 @@ which it is raised, so everything under one fence is over before anything under 
 
 from __future__ import annotations
 
-import inspect
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
 
 from labkit.clock import Clock
-from labkit.errors import CommandError, DeviceOfflineError
+from labkit.errors import DeviceOfflineError
 from labkit.loop.answers import RESERVATION_OVER, busy, cut_short, out_of_service, refused, reply_for
+from labkit.loop.command import Command
 from labkit.loop.device_link import DevicePort
 from labkit.loop.device_state import DeviceState, Opener
 from labkit.loop.operation import Operation, interrupt
@@ -31,8 +30,6 @@ BUSY_SECONDS = 1.0
 OPEN_SECONDS = 30.0
 STOPPED = "its host was stopped"
 
-Steps = Generator[Any, None, Any]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
@@ -40,14 +37,6 @@ class Job:
 
     work: Callable[[], None]
     call: Call | None = None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Suspended:
-    """A command that gave the thread back and goes on between others."""
-
-    call: Call
-    steps: Steps
 
 
 class DeviceRunner:
@@ -77,7 +66,7 @@ class DeviceRunner:
         self._clock = clock or Clock()
         self._lock = threading.Condition()
         self._jobs: deque[Job] = deque()
-        self._suspended: deque[Suspended] = deque()
+        self._suspended: deque[Command] = deque()
         self._running: Operation | None = None
         self._releasing = 0
         self._ended = False
@@ -289,7 +278,7 @@ class DeviceRunner:
         if isinstance(operation, Reply):
             self._port.reply(call, operation)
         else:
-            self._advance(call, operation, None)
+            self._advance(Command(call), operation)
 
     def _resume(self) -> None:
         command = self._suspended.popleft()
@@ -298,38 +287,24 @@ class DeviceRunner:
             over = command.call.fence < self.fence
             self._cut(command, RESERVATION_OVER if over else "its time is over, or its device or host went away")
         else:
-            self._advance(command.call, operation, command.steps)
+            self._advance(command, operation)
 
-    def _advance(self, call: Call, operation: Operation, steps: Steps | None) -> None:
+    def _advance(self, command: Command, operation: Operation) -> None:
         """Run a command, or one step of it; where that was the last one, its answer goes out."""
         answer, failure = None, None
         try:
-            if steps is None:
-                result = self._run(call)
-                steps = cast(Steps, result) if inspect.isgenerator(result) else None
-                answer = Reply(value=result) if steps is None else None
-            else:
-                answer = _step(steps)
+            answer = command.advance(self._state.device)
         except BaseException as error:  # a driver's library may even call exit
-            answer, failure = reply_for(error, call, operation), error
+            answer, failure = reply_for(error, command.call, operation), error
         self._end(operation)
-        if answer is None and steps is not None:
-            if operation.stuck:
-                self._close(Suspended(call=call, steps=steps))
-            else:
-                self._suspended.append(Suspended(call=call, steps=steps))
-        elif answer is not None and not operation.stuck:
-            self._port.reply(call, answer)
-        if isinstance(failure, DeviceOfflineError) and not operation.stuck:
-            self._gone(str(failure))
-
-    def _run(self, call: Call) -> Any:
-        device = self._state.device
-        spec = device.commands.get(call.command) if device is not None else None
-        if device is None or spec is None or (call.panel and not spec.panel):
-            suffix = " for its panel" if spec else ""
-            raise CommandError(f"Device '{self.name}' has no command '{call.command}'{suffix}.")
-        return spec.function(device.driver, **spec.bind(list(call.args), dict(call.kwargs)))
+        if operation.stuck:
+            self._close(command)
+        elif answer is None:
+            self._suspended.append(command)
+        else:
+            self._port.reply(command.call, answer)
+            if isinstance(failure, DeviceOfflineError):
+                self._gone(str(failure))
 
     def _end_suspended(self, why: str, *, below: int | None = None) -> None:
         """End commands that gave the thread back: those under an earlier fence than `below`, or all."""
@@ -338,14 +313,14 @@ class DeviceRunner:
         for command in ending:
             self._cut(command, why)
 
-    def _cut(self, command: Suspended, why: str) -> None:
+    def _cut(self, command: Command, why: str) -> None:
         self._close(command)
         self._port.reply(command.call, cut_short(command.call, why))
 
-    def _close(self, command: Suspended) -> None:
+    def _close(self, command: Command) -> None:
         operation = self._begin(f"the end of {command.call.command}", command.call.fence, self._safe_seconds)
         try:
-            command.steps.close()
+            command.close()
         except Exception as error:
             log.warning("command did not end cleanly device=%s error=%s", self.name, error)
         finally:
@@ -417,12 +392,3 @@ class DeviceRunner:
             waiting = self._take_calls()
         for call in waiting:
             self._port.reply(call, refused(call, Condition.OFFLINE, STOPPED) or Reply())
-
-
-def _step(steps: Steps) -> Reply | None:
-    """One step of a command that gives the thread back. Returns its answer where it was the last one."""
-    try:
-        next(steps)
-    except StopIteration as end:
-        return Reply(value=end.value)
-    return None

@@ -56,7 +56,9 @@ class Http:
         self.headers = headers or {}
         self.cookies: dict[str, str] = {}
 
-    def ask(self, method: str, path: str, body: Any = None, *, timeout: float = 60.0) -> tuple[int, Any, dict[str, str]]:
+    def ask(
+        self, method: str, path: str, body: Any = None, *, timeout: float = 60.0
+    ) -> tuple[int, Any, dict[str, str]]:
         """Returns (status, JSON or text, headers)."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         headers = dict(self.headers)
@@ -80,7 +82,9 @@ class Rlms(Http):
     def __init__(self, port: int):
         super().__init__(port, {"Authorization": "Basic " + base64.b64encode(b"rlms:secret").decode()})
 
-    def start(self, name: str = "ada", *, length: float = 60.0, client: dict[str, Any] | None = None) -> tuple[int, Any]:
+    def start(
+        self, name: str = "ada", *, length: float = 60.0, client: dict[str, Any] | None = None
+    ) -> tuple[int, Any]:
         body = {
             "client_initial_data": client or {},
             "server_initial_data": {"request.username": name, "priority.queue.slot.length": length},
@@ -219,7 +223,9 @@ class Page:
 class FlowLab:
     """A lab in a folder: boards, declarations, and the processes that a test starts and kills."""
 
-    def __init__(self, folder: Path, store: StoreServer, port: int, *, benches: int = 1, settings: dict[str, Any] | None = None):
+    def __init__(
+        self, folder: Path, store: StoreServer, port: int, *, benches: int = 1, settings: dict[str, Any] | None = None
+    ):
         self.folder = folder
         self.store_server = store
         self.port = port
@@ -234,7 +240,9 @@ class FlowLab:
         path = self.folder / f"tty-{name}"
         board = BoardProcess.start(path, record=self.folder / f"record-{name}", control=self.folder / f"control-{name}")
         self.boards.append(board)
-        declaration = f'[console]\ndriver = "serial"\nport = "{path}"\nsafe = {{ send = "\\u0003halt\\r", expect = "off" }}\n'
+        declaration = (
+            f'[console]\ndriver = "serial"\nport = "{path}"\nsafe = {{ send = "\\u0003halt\\r", expect = "off" }}\n'
+        )
         (self.folder / "devices" / f"{name}.toml").write_text(declaration)
 
     # -- processes
@@ -248,20 +256,34 @@ class FlowLab:
         log = open(self.folder / f"process-{len(self.processes)}.log", "wb")  # noqa: SIM115
         with log:
             process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [sys.executable, *arguments], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log
             )  # fmt: skip
         self.processes.append(process)
         return process
 
     def loop(self, *, name: str = "", **settings: Any) -> subprocess.Popen[bytes]:
         """Start `labkit loop`."""
-        return self.start_process(["-c", "import logging; logging.basicConfig(level=20); from tests.flows.lab_app import weblab; weblab.loop()"], name=name, **settings)
+        return self.start_process(
+            ["-m", "labkit.cli", "--app", "tests.flows.lab_app:app", "loop"], name=name, **settings
+        )
 
     def web(self, *, port: int | None = None, name: str = "") -> subprocess.Popen[bytes]:
         """Start a web process that only serves."""
         bind = f"127.0.0.1:{port or self.port}"
-        gunicorn = ["-m", "gunicorn", "-k", "gthread", "--threads", "60", "--no-control-socket", "--graceful-timeout", "1"]
-        process = self.start_process([*gunicorn, "-b", bind, "tests.flows.lab_app:app"], name=name, WEBLAB_NO_THREAD=True)
+        gunicorn = [
+            "-m",
+            "gunicorn",
+            "-k",
+            "gthread",
+            "--threads",
+            "60",
+            "--no-control-socket",
+            "--graceful-timeout",
+            "1",
+        ]
+        arguments = [*gunicorn, "-b", bind, "tests.flows.lab_app:app"]
+        process = self.start_process(arguments, name=name, WEBLAB_NO_THREAD=True)
         self._wait_for_web(port or self.port, process)
         return process
 
@@ -340,7 +362,8 @@ class FlowLab:
         (self.folder / name).touch()
 
     def logs(self) -> str:
-        return "\n".join(f"== {path.name}\n{path.read_text()[-6000:]}" for path in sorted(self.folder.glob("process-*.log")))
+        logs = sorted(self.folder.glob("process-*.log"))
+        return "\n".join(f"== {path.name}\n{path.read_text()[-6000:]}" for path in logs)
 
     def close(self) -> None:
         for process in self.processes:

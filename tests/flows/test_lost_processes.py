@@ -61,7 +61,9 @@ def test_a_killed_loop_loses_the_running_call_and_a_new_one_goes_on_with_the_ses
     eventually(lambda: lab.rlms.dispose(student.session_id)["message"] == "Deleted")
 
 
-def test_a_session_whose_time_ended_with_its_loop_is_finished_by_the_next_loop(make_lab: Callable[..., FlowLab]) -> None:
+def test_a_session_whose_time_ended_with_its_loop_is_finished_by_the_next_loop(
+    make_lab: Callable[..., FlowLab],
+) -> None:
     lab = make_lab()
     loop = lab.loop()
     lab.web()
@@ -90,7 +92,7 @@ def test_a_killed_web_process_with_threads_loses_nothing_but_the_call(make_lab: 
 
 
 def test_a_stopped_loop_that_wakes_up_late_lets_nothing_old_through(make_lab: Callable[..., FlowLab]) -> None:
-    """SIGSTOP keeps the host's file lock: nobody else opens the tty, and after SIGCONT only what is valid then passes."""
+    """SIGSTOP keeps the host's file lock: nobody else opens the tty; after SIGCONT only what is valid then passes."""
     lab = make_lab(settings={"LABKIT_RELEASE_TIMEOUT": 1})
     loop = lab.loop()
     lab.web()

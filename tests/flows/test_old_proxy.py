@@ -52,7 +52,9 @@ def test_an_old_proxy_is_refused_before_a_byte_reaches_the_tty(make_lab: Callabl
         process.stop()
 
 
-def test_a_call_under_an_old_fence_that_passed_the_store_is_refused_at_the_device(make_lab: Callable[..., FlowLab]) -> None:
+def test_a_call_under_an_old_fence_that_passed_the_store_is_refused_at_the_device(
+    make_lab: Callable[..., FlowLab],
+) -> None:
     """The store's check can be passed just before the fence rises; the host's check can not."""
     lab = make_lab().start("services")
     process = LabProcess(Processes(lab.store), "test-machine")
@@ -67,7 +69,8 @@ def test_a_call_under_an_old_fence_that_passed_the_store_is_refused_at_the_devic
         # as if the script had run an instant earlier: straight into the list of the host's claim
         claim = lab.store.command("HGET", lab.store.keys["bench_host"], "bench-1").decode().split()[1]
         eventually(lambda: lab.acts("on_dispose"), what="on_dispose")
-        call = Call(device="bench-1/console", command="write", fence=fence, until=process.store_now() + 5, args=[b"late\r"])
+        until = process.store_now() + 5
+        call = Call(device="bench-1/console", command="write", fence=fence, until=until, args=[b"late\r"])
         lab.store.command("RPUSH", lab.store.keys.of("calls", f"bench-1@{claim}"), call.dump())
         reply = calls.wait(call, 10)
         assert reply is not None
@@ -77,4 +80,3 @@ def test_a_call_under_an_old_fence_that_passed_the_store_is_refused_at_the_devic
         assert b"late" not in lab.boards[0].received()
     finally:
         process.stop()
-

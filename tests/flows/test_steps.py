@@ -36,7 +36,7 @@ def finishes(lab: FlowLab, session_id: str) -> int:
 
 def nothing_of_first_after_second(received: bytes, first: bytes, second: bytes) -> bool:
     assert second in received
-    return first not in received[received.index(second):]
+    return first not in received[received.index(second) :]
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -117,7 +117,7 @@ def test_an_ending_whose_process_is_lost_is_finished_by_another(
     assert len(lab.acts("on_dispose")) >= 1
     names = [name.decode() for name in re.findall(rb"# (first|second|next)", received)]
     assert names == sorted(names, key=["first", "second", "next"].index)
-    assert b"halt\r" in received[:received.index(b"# next")]
+    assert b"halt\r" in received[: received.index(b"# next")]
     assert lab.sessions.touch(following.session_id, poll=False).state == "active"
 
 
@@ -147,4 +147,4 @@ def test_an_ending_that_is_lost_in_the_middle_of_on_dispose_runs_it_again(
     begun = [act["pid"] for act in lab.acts("on_dispose")]
     assert begun == [first.pid, second.pid]
     received = lab.boards[0].received()
-    assert b"# first" not in received[received.index(b"# second"):]
+    assert b"# first" not in received[received.index(b"# second") :]

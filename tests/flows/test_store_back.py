@@ -1,4 +1,4 @@
-"""The store goes back a moment: its file was cut, or a replica that lagged was promoted. No fence is given out twice."""
+"""The store goes back a moment: its file was cut, or a lagging replica promoted. No fence is given out twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A driver that hangs in spite of its interruption: its device is out of service, all others go on, the loop replaces itself."""
+"""A driver that hangs in spite of its interruption: its device is out, all others go on, the loop replaces itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.flows.harness import FlowLab, eventually
 
-STUCK = '''
+STUCK = """
 import threading
 
 from labkit.plugin import Driver, DriverOptions, command, hookimpl
@@ -27,7 +27,7 @@ class Stuck(Driver[DriverOptions]):
 
 @hookimpl
 def labkit_drivers(): return [Stuck]
-'''
+"""
 
 
 def test_a_stuck_driver_takes_only_its_own_device_out_until_the_loop_replaced_itself(

@@ -1,4 +1,4 @@
-"""A whole lab in real processes: store, boards behind real ptys, web and loop, an RLMS and students. For the flow tests.
+"""A whole lab in real processes: store, boards behind real ptys, web and loop, an RLMS and students. For flow tests.
 
 Every flow runs in both layouts: `services` (a web process that only serves, and a loop) and `threads` (one web process
 that does everything).

@@ -6,6 +6,7 @@ Made by the extension; used by the spine (`sessions`), web and loop. Making one 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,12 +29,14 @@ from labkit.store.calls import Calls
 from labkit.store.connection import Store
 from labkit.store.embedded import EmbeddedStore
 from labkit.store.feeds import FeedStore
-from labkit.store.processes import Processes
+from labkit.store.processes import BeatNews, Processes
 from labkit.store.reservations import Reservations
 from labkit.store.sessions import Sessions
 from labkit.store.tasks import TaskStore
 from labkit.tasks import Tasks, TaskServices
 from labkit.users import remembered, user_of
+
+log = logging.getLogger("labkit.lab")
 
 
 @dataclass(kw_only=True)
@@ -127,11 +130,13 @@ class Lab:
             store.close()
             raise
         process = LabProcess(processes, self.settings.machine_name, clock=self.clock)
-        process.on_gone(lambda: self._claim_prefix(processes))
+        process.on_gone(lambda: self._claim_prefix(processes), inherited=True)
+        task_store = TaskStore(store)
+        process.on_news(lambda news: _bury(task_store, news), inherited=True)
         calls, reservations = Calls(store), Reservations(store)
         caller = DeviceCaller(calls, reservations, process, self.settings, clock=self.clock)
         benches = BenchReservation(reservations, caller, self.settings)
-        tasks = TaskServices(store=TaskStore(store), process=process, settings=self.settings, entered=self.entered)
+        tasks = TaskServices(store=task_store, process=process, settings=self.settings, entered=self.entered)
         return Connected(
             store=store,
             processes=processes,
@@ -259,3 +264,11 @@ class Lab:
         if found is not None:
             found.process.stop()
             found.store.close()
+
+
+def _bury(tasks: TaskStore, news: BeatNews) -> None:
+    """Every process that beats buries those that are gone: what they owned must not wait for a loop."""
+    for process in news.gone:
+        lost = tasks.bury(process)
+        if lost:
+            log.warning("process was buried process=%s tasks_lost=%d", process, len(lost))

@@ -44,6 +44,7 @@ class LabProcess:
         self._roles: set[str] = set()
         self._news: list[NewsListener] = []
         self._gone: list[Callable[[], None]] = []
+        self._inherited: list[object] = []
         self._beaten = threading.Event()
         self._last_beat = 0.0
         self._offset = 0.0
@@ -69,11 +70,15 @@ class LabProcess:
         """The store's time, UTC seconds, as of the last beat plus what has passed since."""
         return self._offset + self._clock.boottime()
 
-    def on_news(self, listener: NewsListener) -> None:
+    def on_news(self, listener: NewsListener, *, inherited: bool = False) -> None:
+        """Hear each beat's news. inherited: a forked child goes on with this listener; else it was the parent's."""
         self._news.append(listener)
+        self._inherited += [listener] if inherited else []
 
-    def on_gone(self, listener: Callable[[], None]) -> None:
+    def on_gone(self, listener: Callable[[], None], *, inherited: bool = False) -> None:
+        """Hear that the process takes a new name, before it does."""
         self._gone.append(listener)
+        self._inherited += [listener] if inherited else []
 
     def forget(self, *listeners: object) -> None:
         """Take listeners off again. One that is not on is no error."""
@@ -114,7 +119,9 @@ class LabProcess:
                 return
             if self._pid not in (0, os.getpid()):
                 self.id, self._hosted = self._new_id(), {}
-                self._news, self._gone, self._roles = [], [], set()  # the parent's
+                self._news = [one for one in self._news if one in self._inherited]
+                self._gone = [one for one in self._gone if one in self._inherited]
+                self._roles = set()
             self._pid = os.getpid()
             self._beat(first=True)
             self._threads = [LabThread("beat", self._beat_on, wake=self._wake.set)]

@@ -20,6 +20,7 @@ from labkit.devices.reservation import explain
 from labkit.errors import (
     BadRequestError,
     BenchUnavailableError,
+    InvalidConfigError,
     NotStorableError,
     SessionLostError,
     StoreUnavailableError,
@@ -79,6 +80,8 @@ def start_session(lab: Lab, request: StartRequest) -> str:
     it fails the session ends with reason `start-failed`, its devices are released.
     Errors: `BenchUnavailableError`, `BadRequestError`, `StartFailedError`, `StoreUnavailableError`.
     """
+    if not lab.app.secret_key:
+        raise InvalidConfigError("The lab's app has no SECRET_KEY, so no browser could come in. Set one in its config.")
     lab.process.start()
     bound = BoundSession(session_id=secrets.token_urlsafe(32), purpose=Purpose.START, owner=lab.process.id)
     try:
@@ -305,6 +308,7 @@ def _run_on_dispose(lab: Lab, bound: BoundSession, record: SessionRecord) -> Non
     """Step 11: `on_dispose`, which still has the devices, and the tasks that it submits. Its failure stops nothing."""
     if lab.hooks.on_dispose is None:
         return
+    _wait_for_devices(lab, bound)
     deadline = Deadline(lab.settings.dispose_timeout)
     thread = LabThread(f"on_dispose:{hashed(bound.session_id)}", lambda _: _on_dispose(lab, bound, record))
     thread.start()
@@ -325,6 +329,17 @@ def _run_on_dispose(lab: Lab, bound: BoundSession, record: SessionRecord) -> Non
     left = store.wait_unfinished(bound.session_id, submitted, deadline.left())
     if left:
         log.error("tasks of on_dispose did not end session=%s count=%d", hashed(bound.session_id), len(left))
+
+
+def _wait_for_devices(lab: Lab, bound: BoundSession) -> None:
+    """After a restart the new host is just opening the devices; `on_dispose` is to find them open."""
+    deadline = Deadline(lab.settings.release_timeout)
+    while not deadline.over and lab.processes.with_role("host"):
+        position = lab.processes.changes_position()
+        benches = [view for view in lab.reservations.benches() if view.name in bound.fences]
+        if all(view.host and not any(device.being_opened for device in view.devices) for view in benches):
+            return
+        lab.processes.wait_for_changes(position, min(0.5, deadline.left()))
 
 
 def _run_pending(lab: Lab) -> None:

@@ -8,6 +8,7 @@ afterwards does nothing.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -133,6 +134,10 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
             values[setting.field] = _convert(given, type(setting.default))
         except (ValueError, TypeError, OverflowError):
             wrong.append(f"{setting.name} is {given!r}; it must be {_KINDS[type(setting.default)]}. {setting.help}")
+    names = [setting.name for setting in SETTINGS]
+    for key in sorted(key for key in source if key.startswith("LABKIT_") and key not in names):
+        near = difflib.get_close_matches(key, names, n=1)
+        wrong.append(f"{key} is no setting.{f' Did you mean {near[0]}?' if near else ''}")
     if source.get("WEBLAB_CALLBACK_URL") == "":
         wrong.append("Empty URL in WEBLAB_CALLBACK_URL; the default is /callback.")
     if wrong:

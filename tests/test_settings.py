@@ -118,3 +118,8 @@ def test_machine_is_the_host_name_unless_set() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().timeout = 3  # type: ignore[misc]
+
+
+def test_a_mistyped_setting_of_labkit_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(InvalidConfigError, match=r"LABKIT_AQUIRE is no setting\. Did you mean LABKIT_ACQUIRE\?"):
+        read_settings({"LABKIT_AQUIRE": False})

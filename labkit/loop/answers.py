@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import traceback
+from pathlib import Path
 from typing import Protocol
 
 from labkit import errors
@@ -9,6 +13,9 @@ from labkit.store.calls import Call, Reply
 from labkit.store.processes import GONE_AFTER
 from labkit.store.reservations import Condition
 
+log = logging.getLogger("labkit.loop")
+
+_LABKIT = str(Path(__file__).parents[1]) + os.sep
 RESERVATION_OVER = "its reservation is over"
 """Why an operation is interrupted whose fence was overtaken."""
 
@@ -69,7 +76,18 @@ def reply_for(error: BaseException, call: Call, operation: Interrupted) -> Reply
     if isinstance(error, errors.DeviceError):
         return Reply(error=name, message=str(error))
     what = f"{call.command} of device '{call.device}'"
-    return Reply(error="DriverError", kind=name, message=f"{what} failed: {name}: {error}")
+    log.warning("command failed device=%s command=%s", call.device, call.command, exc_info=error)
+    return Reply(error="DriverError", kind=name, message=f"{what} failed: {described(error)}")
+
+
+def described(error: BaseException) -> str:
+    """An error of a driver in one line: its class, its text, and where in the driver it came from."""
+    if isinstance(error, errors.WebLabError):
+        return f"{type(error).__name__}: {error}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_LABKIT)]
+    own = [frame for frame in frames if frame.filename == frames[0].filename]  # the driver's, not a library's below it
+    where = f" ({os.sep.join(Path(own[-1].filename).parts[-2:])}:{own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def cut_short(call: Call, why: str) -> Reply:

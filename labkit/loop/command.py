@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Generator
 from typing import Any, cast
@@ -44,6 +45,14 @@ class Command:
         call = self.call
         spec = device.commands.get(call.command) if device is not None else None
         if device is None or spec is None or (call.panel and not spec.panel):
-            suffix = " for its panel" if spec else ""
-            raise CommandError(f"Device '{call.device}' has no command '{call.command}'{suffix}.")
+            raise CommandError(_unknown(call, device))
         return spec.function(device.driver, **spec.bind(list(call.args), dict(call.kwargs)))
+
+
+def _unknown(call: Call, device: OpenDevice | None) -> str:
+    commands = device.commands if device is not None else {}
+    if call.command in commands:
+        return f"Device '{call.device}' has no command '{call.command}' for its panel."
+    near = difflib.get_close_matches(call.command, commands, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"Device '{call.device}' has no command '{call.command}'.{hint} It has: {', '.join(commands) or 'none'}."

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from functools import partial
 
 from labkit.clock import Clock
-from labkit.errors import DeviceOfflineError
+from labkit.errors import DeviceOfflineError, WebLabError
+from labkit.loop.answers import described
 from labkit.loop.device_link import OpenDevice
 from labkit.loop.operation import Operation
 from labkit.store.reservations import Condition
@@ -84,8 +85,9 @@ class DeviceState:
                 self.set(Condition.OFFLINE, str(error))
                 last = True
             except Exception as error:
-                log.warning("device could not be made safe device=%s error=%s", self.name, error)
-                self.set(Condition.FAULTY, f"{type(error).__name__}: {error}")
+                known = isinstance(error, WebLabError)  # a driver says what is wrong; anything else is a bug of it
+                log.warning("device could not be made safe device=%s error=%s", self.name, error, exc_info=not known)
+                self.set(Condition.FAULTY, described(error))
             self.shut()
             if last or operation.interrupted:
                 break

@@ -1,4 +1,4 @@
-"""Reaper: ends what is overdue and buries who is gone. Used by the loop and by web processes with threads of their own.
+"""Reaper: ends what is overdue. Used by the loop and by web processes with threads of their own.
 
 It has no clock of its own: each beat's answer carries what is due. Each ending runs on its own thread, so a slow one
 delays no other.
@@ -60,8 +60,6 @@ class Reaper:
         if news.went_back:
             highest = self._lab.process.highest_fence
             self._begin("store-went-back", lambda: self._end_lost(highest))
-        for process in news.gone:
-            self._begin(f"bury:{process}", partial(self._bury, process))
         for session_id in news.due:
             self._begin(session_id, partial(self._end, session_id))
 
@@ -85,11 +83,6 @@ class Reaper:
 
     def _end(self, session_id: str) -> None:
         end_overdue_session(self._lab, session_id)
-
-    def _bury(self, process: str) -> None:
-        lost = self._lab.task_services.store.bury(process)
-        if lost:
-            log.warning("process was buried process=%s tasks_lost=%d", process, len(lost))
 
     def _end_lost(self, highest: int) -> None:
         """The store has gone back: sessions that it shows with a fence of before may have ended already."""

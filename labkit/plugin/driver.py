@@ -60,7 +60,7 @@ class CommandSpec:
         try:
             model = self._model.model_validate(given)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_complaint(e)}" for e in error.errors())
             raise CommandError(f"Command '{self.name}': {wrong}. It takes {self.usage}.") from None
         return {name: getattr(model, name) for name in given}
 
@@ -85,6 +85,12 @@ class CommandSpec:
             fields[parameter.name] = (hints.get(parameter.name, Any), default)
         config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, strict=True)
         return create_model(f"{self.name}_arguments", __config__=config, **fields)
+
+
+def _complaint(error: Any) -> str:
+    if error["type"] == "bytes_type" and isinstance(error["input"], str):
+        return 'must be bytes, not text: write b"..."'
+    return str(error["msg"])
 
 
 @overload

@@ -42,6 +42,11 @@ class DeviceView:
     condition_since: float
     reason: str
 
+    @property
+    def being_opened(self) -> bool:
+        """Its host has just claimed the bench, and says soon how the device is."""
+        return self.condition == Condition.OFFLINE and self.reason == "being opened"
+
 
 @dataclass(frozen=True, kw_only=True)
 class BenchView:

@@ -168,10 +168,12 @@ class Page:
         cookies = "; ".join(f"{name}={value}" for name, value in student.cookies.items())
         self.received: list[dict[str, Any]] = []
         self.sessions: list[dict[str, Any]] = []
+        self.devices: list[dict[str, Any]] = []
         self.refusals: list[Any] = []
         self.client = ClientInOrder(reconnection=False)
         self.client.on("feed", self.received.append)
         self.client.on("session", self.sessions.append)
+        self.client.on("device", self.devices.append)
         self.client.on("connect_error", self.refusals.append)
         self._where = (f"http://127.0.0.1:{student.port}", {"Cookie": cookies})
 

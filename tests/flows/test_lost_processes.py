@@ -117,6 +117,41 @@ def test_a_stopped_loop_that_wakes_up_late_lets_nothing_old_through(make_lab: Ca
     assert received.rindex(b"halt\r") > received.index(b"# first\r")
 
 
+def test_a_page_is_told_that_the_host_of_its_device_is_gone_and_that_it_is_back(
+    make_lab: Callable[..., FlowLab],
+) -> None:
+    """Also where no loop is left: the web process that beats sees it."""
+    lab = make_lab()
+    loop = lab.loop()
+    lab.web()
+    lab.wait_free()
+    student = lab.rlms.must_start("ada", length=120).enter()
+    with student.socket() as page:
+        page.subscribe("bench-1/console")
+        lab.kill(loop)
+        eventually(lambda: page.devices, what="the page is told")
+        assert page.devices[-1]["device"] == "bench-1/console"
+        assert page.devices[-1]["condition"] == "offline"
+        lab.loop()
+        eventually(lambda: page.devices[-1]["condition"] == "ok", what="the page is told that it is back")
+        assert page.write("bench-1/console", b"# back\r")["ok"]
+
+
+def test_an_ending_that_a_new_loop_finds_waits_until_the_devices_are_open(make_lab: Callable[..., FlowLab]) -> None:
+    lab = make_lab()
+    loop = lab.loop()
+    lab.web()
+    lab.wait_free()
+    student = lab.rlms.must_start("ada", length=2)
+    lab.kill(loop)
+    eventually(lambda: lab.rlms.status(student.session_id) == -1, what="time over")
+    before = len(lab.boards[0].received())
+    lab.loop()
+    lab.wait_state(student.session_id, "expired")
+    assert lab.acts("on_dispose done")  # its write reached the board
+    assert b"halt\r" in lab.boards[0].received()[before:]
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_a_loop_that_is_asked_to_end_leaves_the_board_safe_and_says_good_bye(
     make_lab: Callable[..., FlowLab], signal_number: int

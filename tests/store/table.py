@@ -105,8 +105,9 @@ class Table:
         timeout: float = 0.0,
         slot_start: float | None = None,
         features: Sequence[str] = (),
+        name: str = "",
     ) -> tuple[str, Started | list[Refusal]]:
-        session_id = secrets.token_hex(6)
+        session_id = name or secrets.token_hex(6)
         new = NewSession(
             session_id=session_id,
             user={"username": "ada"},

@@ -293,6 +293,18 @@ def test_ending_of_a_dead_process_is_taken_over_at_its_step(table: Table) -> Non
     assert table.sessions.finish(session, OTHER, new, 60)
 
 
+def test_second_claim_of_one_process_ends_its_first(table: Table) -> None:
+    """A thread of it failed, and another goes on."""
+    session = table.ending("-")
+    table.beat(LOOP)
+    old, new = table.claim_ending(session), table.claim_ending(session)
+    assert new > old
+    assert not table.sessions.step(session, LOOP, old, "dispose")
+    assert not table.sessions.finish(session, LOOP, old, 60)
+    assert table.sessions.step(session, LOOP, new, "dispose")
+    assert table.sessions.finish(session, LOOP, new, 60)
+
+
 def test_old_winner_that_finishes_before_the_takeover_has_finished(table: Table) -> None:
     session = table.ending("-")
     table.beat(LOOP)

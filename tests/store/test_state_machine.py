@@ -10,7 +10,7 @@ import secrets
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from labkit.store.connection import Store
 from labkit.store.reservations import Condition
@@ -30,7 +30,7 @@ NEXT = {
 }
 some_bench = st.sampled_from(BENCHES)
 some_process = st.sampled_from(PROCESSES)
-some_condition = st.sampled_from(Condition)
+some_condition = st.sampled_from([Condition.OK, Condition.OK, *Condition])
 some_reason = st.sampled_from([None, EndReason.DISPOSED, EndReason.ADMIN])
 
 
@@ -40,11 +40,12 @@ def _server(store_server: StoreServer) -> None:
 
 
 class LabMachine(RuleBasedStateMachine):
-    """A lab with two benches; sessions come and go, hosts and web processes die, time passes."""
+    """A lab with two benches; sessions come and go, hosts and web processes die, time passes.
+
+    Rules prefer sessions to which something can happen, and every one can be chosen.
+    """
 
     url = ""
-    sessions = Bundle("sessions")
-    claims = Bundle("claims")
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,9 +54,9 @@ class LabMachine(RuleBasedStateMachine):
         self.table.beat(WEB)
         self.table.host(*BENCHES, devices=DEVICES)
         self.states: dict[str, SessionState] = {}
-        self.finishers: dict[str, int] = {}
+        self.claims: list[tuple[str, str, int]] = []
+        self.finished: set[str] = set()
         self.fences: list[int] = list(self.table.claims.values())
-        self.held: dict[str, tuple[str, str]] = {}
 
     def teardown(self) -> None:
         self.store.close()
@@ -64,45 +65,58 @@ class LabMachine(RuleBasedStateMachine):
         assert fence > self.fences[-1], "a fence was given out twice, or fell"
         self.fences.append(fence)
 
+    def a_session(self, data: st.DataObject, *states: SessionState) -> str:
+        fitting = [session for session in self.states if self.table.state(session) in states]
+        anyone = st.sampled_from(list(self.states))
+        return data.draw(st.sampled_from(fitting) | anyone if fitting else anyone)
+
+    def a_claim(self, data: st.DataObject) -> tuple[str, str, int]:
+        return data.draw(st.sampled_from(self.claims[-4:]))
+
     # -- what may happen
 
-    @rule(target=sessions, bench=st.sampled_from(["", "-", *BENCHES]), length=st.sampled_from([3.0, 50.0]))
-    def start(self, bench: str, length: float) -> object:
+    @rule(bench=st.sampled_from(["", "", "-", *BENCHES]), length=st.sampled_from([30.0, 300.0]))
+    def start(self, bench: str, length: float) -> None:
         free = {name for name in BENCHES if self.is_free(name)}
-        session_id, answer = self.table.try_start(bench, length=length, timeout=20.0)
+        session_id, answer = self.table.try_start(bench, length=length, timeout=20.0, name=f"s{len(self.states)}")
         if not isinstance(answer, Started):
             assert bench != "-"
             assert not (free & ({bench} if bench else set(BENCHES)))
-            return multiple()
+            return
         if bench != "-":
             assert answer.bench in free
             self.new_fence(answer.fence)
         self.states[session_id] = SessionState.STARTING
-        return session_id
 
-    @rule(session=sessions)
-    def activate(self, session: str) -> None:
+    @precondition(lambda self: self.states)
+    @rule(data=st.data())
+    def activate(self, data: st.DataObject) -> None:
+        session = self.a_session(data, SessionState.STARTING)
         before = self.table.read(session)
         in_time = self.table.now < before.number("start_until")
         answer = self.table.sessions.activate(session, WEB)
         asked = "end_asked" in before.fields
-        expected = (
-            "lost" if before.state is not SessionState.STARTING or not in_time else "asked" if asked else "active"
-        )
-        assert answer == expected
+        lost = before.state is not SessionState.STARTING or not in_time
+        assert answer == ("lost" if lost else "asked" if asked else "active")
 
-    @rule(session=sessions)
-    def poll(self, session: str) -> None:
+    @precondition(lambda self: self.states)
+    @rule(data=st.data())
+    def poll(self, data: st.DataObject) -> None:
+        session = self.a_session(data, SessionState.ACTIVE)
         before = self.table.read(session).state
         assert self.table.sessions.touch(session, poll=True).state is before
 
-    @rule(session=sessions)
-    def log_out(self, session: str) -> None:
+    @precondition(lambda self: self.states)
+    @rule(data=st.data())
+    def log_out(self, data: st.DataObject) -> None:
+        session = self.a_session(data, SessionState.ACTIVE)
         was = self.table.state(session)
         assert self.table.sessions.exit(session) is (was is SessionState.ACTIVE)
 
-    @rule(session=sessions, bench=st.sampled_from(["", *BENCHES]))
-    def take(self, session: str, bench: str) -> None:
+    @precondition(lambda self: self.states)
+    @rule(data=st.data(), bench=st.sampled_from(["", *BENCHES]))
+    def take(self, data: st.DataObject, bench: str) -> None:
+        session = self.a_session(data, SessionState.ACTIVE, SessionState.STARTING)
         before = self.table.state(session)
         taken = self.table.reservations.take(session, WEB, bench=bench)
         if isinstance(taken, tuple):
@@ -111,8 +125,10 @@ class LabMachine(RuleBasedStateMachine):
         elif taken is None:
             assert before is not SessionState.ACTIVE
 
-    @rule(session=sessions, bench=some_bench, old=st.booleans())
-    def give_back(self, session: str, bench: str, old: bool) -> None:
+    @precondition(lambda self: self.states)
+    @rule(data=st.data(), bench=some_bench, old=st.booleans())
+    def give_back(self, data: st.DataObject, bench: str, old: bool) -> None:
+        session = self.a_session(data, SessionState.ACTIVE, SessionState.ENDING)
         fence = self.table.read(session).fences.get(bench, 0) - old
         mine = {d: h for d, h in self.holds().items() if h[2] == session and d.startswith(bench) and h[0] == "reserved"}
         moved = self.table.reservations.release(session, bench, fence)
@@ -121,8 +137,10 @@ class LabMachine(RuleBasedStateMachine):
         else:
             assert set(moved or []) == set(mine)
 
-    @rule(session=sessions, reason=some_reason)
-    def end(self, session: str, reason: EndReason | None) -> None:
+    @precondition(lambda self: self.states)
+    @rule(data=st.data(), reason=some_reason)
+    def end(self, data: st.DataObject, reason: EndReason | None) -> None:
+        session = self.a_session(data, SessionState.ACTIVE, SessionState.OVER)
         before = self.table.read(session)
         word, why = self.table.sessions.end(session, reason)
         if word == "begun":
@@ -137,68 +155,89 @@ class LabMachine(RuleBasedStateMachine):
         else:
             assert word == before.state
 
-    @rule(target=claims, session=sessions, process=some_process)
-    def claim(self, session: str, process: str) -> object:
+    @precondition(lambda self: self.states)
+    @rule(data=st.data(), process=some_process)
+    def claim(self, data: st.DataObject, process: str) -> None:
+        session = self.a_session(data, SessionState.ENDING)
+        before = self.table.read(session)
         claimed = self.table.sessions.claim_ending(session, process, 30.0)
         if not isinstance(claimed, SessionRecord):
-            return multiple()
+            assert claimed == ("held" if before.state is SessionState.ENDING else self.recorded(before))
+            return
+        assert before.state is SessionState.ENDING
         fence = int(claimed.fields["fence"])
         self.new_fence(fence)
-        return (session, process, fence)
+        self.claims.append((session, process, fence))
 
-    @rule(claim=claims, step=st.sampled_from(["tasks", "dispose", "release", "finish"]))
-    def step(self, claim: tuple[str, str, int], step: str) -> None:
-        session, process, fence = claim
-        record = self.table.read(session)
-        mine = record.state is SessionState.ENDING and record.fields["fence"] == str(fence)
-        assert self.table.sessions.step(session, process, fence, step) is mine
+    def recorded(self, record: SessionRecord) -> str:
+        return record.fields["state"]
 
-    @rule(claim=claims)
-    def release_all(self, claim: tuple[str, str, int]) -> None:
-        session, _, fence = claim
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), step=st.sampled_from(["tasks", "dispose", "release", "finish"]))
+    def step(self, data: st.DataObject, step: str) -> None:
+        session, process, fence = self.a_claim(data)
+        assert self.table.sessions.step(session, process, fence, step) is self.stands(session, fence)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def release_all(self, data: st.DataObject) -> None:
+        session, _, fence = self.a_claim(data)
+        stands = self.stands(session, fence)
+        before = {device for device, hold in self.holds().items() if hold[0] == "reserved" and hold[2] == session}
         moved = self.table.reservations.release(session, "", fence)
-        if self.table.read(session).fields["fence"] != str(fence):
-            assert not moved, "an old claim released something"
+        assert set(moved or []) == (before if stands else set()), "an old claim released something"
 
-    @rule(claim=consumes(claims))
-    def finish(self, claim: tuple[str, str, int]) -> None:
-        session, process, fence = claim
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def finish(self, data: st.DataObject) -> None:
+        session, process, fence = self.a_claim(data)
+        stands = self.stands(session, fence)
+        if stands:  # as the step before it does
+            assert self.table.reservations.release(session, "", fence) is not None
+        assert self.table.sessions.finish(session, process, fence, 3600) is stands
+        if stands:
+            assert session not in self.finished, "finished twice"
+            self.finished.add(session)
+
+    def stands(self, session: str, fence: int) -> bool:
         record = self.table.read(session)
-        mine = record.state is SessionState.ENDING and record.fields["fence"] == str(fence)
-        assert self.table.sessions.finish(session, process, fence, 3600) is mine
-        if mine:
-            assert session not in self.finishers, "finished twice"
-            self.finishers[session] = fence
+        return record.state is SessionState.ENDING and record.fields["fence"] == str(fence)
 
-    @rule(bench=some_bench, device=st.sampled_from(DEVICES), condition=some_condition, dealt=st.booleans())
-    def report(self, bench: str, device: str, condition: Condition, dealt: bool) -> None:
-        name = f"{bench}/{device}"
-        state, fence, _ = self.holds().get(name, ("none", 0, ""))
-        assert self.table.report(name, condition, "why", dealt_with=fence if dealt else 0)
-        expected = "none" if state == "none" or (state == "releasing" and dealt) else state
-        assert self.holds().get(name, ("none", 0, ""))[0] == expected
+    @rule(bench=some_bench, condition=some_condition, dealt=st.booleans())
+    def report(self, bench: str, condition: Condition, dealt: bool) -> None:
+        for device in DEVICES:
+            name = f"{bench}/{device}"
+            state, fence, _ = self.holds().get(name, ("none", 0, ""))
+            assert self.table.report(name, condition, "why", dealt_with=fence if dealt else 0)
+            expected = "none" if state == "none" or (state == "releasing" and dealt) else state
+            assert self.holds().get(name, ("none", 0, ""))[0] == expected
 
     @rule(bench=some_bench, process=some_process)
     def claim_bench(self, bench: str, process: str) -> None:
         """A new host on the same machine; what it finds held stays held."""
         before, old = self.holds(), self.table.claims[bench]
-        self.table.host(bench, process=process, devices=DEVICES, ok=False)
+        self.table.host(bench, process=process, devices=DEVICES)
         self.new_fence(self.table.claims[bench])
         assert self.holds() == before
         assert not self.table.reservations.report(bench, old, f"{bench}/console", Condition.OK, "", 10**18)
 
-    @rule(seconds=st.sampled_from([0.5, 3.0, 6.0, 21.0, 130.0]), beating=st.sets(st.sampled_from([*PROCESSES, WEB])))
+    @rule(seconds=st.sampled_from([0.1, 0.5, 2.0, 3.9]))
+    def wait_alive(self, seconds: float) -> None:
+        self.table.wait(seconds, *PROCESSES, WEB)
+
+    @rule(seconds=st.sampled_from([5.0, 21.0, 130.0]), beating=st.sets(st.sampled_from([*PROCESSES, WEB])))
     def wait(self, seconds: float, beating: set[str]) -> None:
         self.table.wait(seconds, *sorted(beating))
 
-    @rule(session=sessions, bench=some_bench, off=st.sampled_from([0, -1]))
-    def call(self, session: str, bench: str, off: int) -> None:
+    @precondition(lambda self: self.states)
+    @rule(data=st.data(), bench=some_bench, off=st.sampled_from([0, 0, -1]))
+    def call(self, data: st.DataObject, bench: str, off: int) -> None:
+        session = self.a_session(data, SessionState.ACTIVE, SessionState.OVER, SessionState.ENDING)
         record = self.table.read(session)
         fence = record.fences.get(bench, 0) + off
-        state, held, holder = self.holds().get(f"{bench}/console", ("none", 0, ""))
-        answer = self.table.call(fence, f"{bench}/console")
-        if answer == "submitted":
-            assert (state, held, holder) == ("reserved", fence, session)
+        held = self.holds().get(f"{bench}/console")
+        if self.table.call(fence, f"{bench}/console") == "submitted":
+            assert held == ("reserved", fence, session)
             assert record.state in (SessionState.STARTING, SessionState.ACTIVE)
 
     # -- what always holds
@@ -243,6 +282,11 @@ class LabMachine(RuleBasedStateMachine):
                 assert record.fences.get(device.partition("/")[0]), f"{device} is held by a session that knows it not"
 
     @invariant()
+    def who_has_ended_holds_nothing(self) -> None:
+        holders = {session for state, _, session in self.holds().values() if state == "reserved"}
+        assert not [session for session in holders if self.states[session] is SessionState.EXPIRED]
+
+    @invariant()
     def whatever_has_to_be_done_is_looked_at(self) -> None:
         for session, state in self.states.items():
             deadline = self.table.deadline(session)
@@ -261,6 +305,6 @@ class LabMachine(RuleBasedStateMachine):
 
 
 LabMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLab = LabMachine.TestCase

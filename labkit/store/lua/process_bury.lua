@@ -1,7 +1,9 @@
--- Bury a process that is gone: its tasks have failed as lost, its unique locks are free, nobody finds it any more.
+-- Bury a process that is gone: its tasks have failed as lost, its unique locks are free, nobody finds it any more;
+-- sessions that use a bench which it hosted are told.
 -- ARGV: time, process, error of a lost task
 -- Returns: {alive} (nothing done) | {buried, task, ...}
 --@include tasks
+--@include benches
 local process = ARGV[2]
 if alive(process) then
   return { "alive" }
@@ -18,6 +20,16 @@ for i = 2, #answer do
     end_task(answer[i], t, "failed", "", ARGV[3], "")
   else
     redis.call("HDEL", K.running, answer[i])
+  end
+end
+for bench, host in pairs(record(K.bench_host)) do
+  if words(host)[1] == process then -- tell the pages of its sessions; the next host tells them when it is back
+    for _, device in ipairs(devices_of(bench)) do
+      local hold = hold_of(device)
+      if hold then
+        event(hold.session, "device", device, "condition", "offline", "reason", "its host is gone")
+      end
+    end
   end
 end
 redis.call("ZREM", K.processes, process)

@@ -19,8 +19,6 @@ _LABKIT = str(Path(__file__).parents[1]) + os.sep
 RESERVATION_OVER = "its reservation is over"
 """Why an operation is interrupted whose fence was overtaken."""
 
-RESERVATION_OVER = "its reservation is over"
-
 
 def refused(
     call: Call, condition: Condition, reason: str, *, fence: int = 0, now: float = 0.0, silent_for: float = 0.0

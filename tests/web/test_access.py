@@ -300,7 +300,11 @@ def test_pages_without_a_guard_work_while_the_store_is_away(tmp_path: Path) -> N
         assert views.runs == []
 
 
-def test_missing_secret_key_is_no_hindrance_for_the_rlms(make: MakeLab) -> None:
+def test_lab_without_a_secret_key_says_so_to_the_rlms_and_serves_its_pages(make: MakeLab) -> None:
     lab = with_views(make, SECRET_KEY=None)
-    assert lab.status(lab.start(length=1000)) == 5
+    answer = lab.post_start()
+    assert (answer.status_code, answer.mimetype) == (503, "application/json")
+    assert "SECRET_KEY" in answer.get_json()["message"]
+    assert lab.status("nobody") == -1
     assert lab.client().get("/free").status_code == 200
+    assert lab.client().get("/active").status_code == 403

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from labkit.lab import Lab
     from labkit.store.reservations import DeviceView
 
-PATIENCE = 15.0
+PATIENCE = 40.0
 """Seconds after which the screen shows what there is, ready or not."""
 LOOK_AGAIN = 0.2
 BEING_OPENED = "being opened"

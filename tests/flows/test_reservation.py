@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from labkit.devices.reservation import time_text
-from tests.flows.harness import LAYOUTS, FlowLab, Rlms
+from tests.flows.harness import LAYOUTS, FlowLab, Rlms, eventually
 from tests.flows.visit import SAFE, dispose
 
 BENCHES = ("bench-1", "bench-2", "bench-3")
@@ -34,9 +34,20 @@ def test_fifty_starts_at_once_on_three_benches_make_three_sessions(
         until = assert_held_once(lab, list(sessions.values()))
         for name in answers.keys() - sessions.keys():
             assert_clear_refusal(*answers[name], until)
-        written = [NAME.findall(board.received()[start:]) for board, start in zip(lab.boards, seen, strict=True)]
+        wait_for_names(lab, seen)
+        written = names_since(lab, seen)
         assert sorted(written) == sorted([name.encode()] for name in sessions)
         dispose_all(lab, sessions.values())
+
+
+def names_since(lab: FlowLab, seen: list[int]) -> list[list[bytes]]:
+    """The names that came to each board after so many bytes."""
+    return [NAME.findall(board.received()[start:]) for board, start in zip(lab.boards, seen, strict=True)]
+
+
+def wait_for_names(lab: FlowLab, seen: list[int]) -> None:
+    """A write is done when its bytes are in the tty; the board reads them when it gets to it."""
+    eventually(lambda: all(names_since(lab, seen)), what="a name at each board")
 
 
 def start_all(rlms: Rlms, names: list[str]) -> Answers:

@@ -47,7 +47,9 @@ def commands_page() -> str:
     from labkit.cli import main
 
     intro = "The `labkit` program. Each of these is also a command of `flask weblab`, where it makes sense with an app."
-    return page("Commands", intro, *command_parts(main, "labkit"))
+    info = main.to_info_dict(click.Context(main, info_name="labkit"))
+    before = "## Before every command\n\n    labkit [OPTIONS] COMMAND"
+    return page("Commands", intro, before, parameters(info), *command_parts(main, "labkit"))
 
 
 def command_parts(command: click.Command, name: str) -> Iterator[str]:
@@ -59,13 +61,16 @@ def command_parts(command: click.Command, name: str) -> Iterator[str]:
             if found is not None and not found.hidden:
                 yield from command_parts(found, f"{name} {child}")
         return
-    info = command.to_info_dict(context)
-    rows = [
-        (f"`{spelling(param)}`", param.get("help") or "") for param in info["params"] if "--help" not in param["opts"]
-    ]
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     parts = [f"## {name}", inspect.cleandoc(command.help or ""), f"    {usage}"]
-    yield "\n\n".join([*parts, table(("Argument", "Meaning"), rows)] if rows else parts)
+    yield "\n\n".join(filter(None, [*parts, parameters(command.to_info_dict(context))]))
+
+
+def parameters(info: Mapping[str, Any]) -> str:
+    """The table of a command's options and arguments, all but `--help`; '' where it has none."""
+    params = [param for param in info["params"] if "--help" not in param["opts"]]
+    rows = [(f"`{spelling(param)}`", param.get("help") or "") for param in params]
+    return table(("Argument", "Meaning"), rows) if rows else ""
 
 
 def spelling(param: Mapping[str, Any]) -> str:

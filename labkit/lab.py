@@ -38,6 +38,9 @@ from labkit.users import remembered, user_of
 
 log = logging.getLogger("labkit.lab")
 
+_NO_NAMES = ("__main__", "lab", "app", "application", "wsgi", "main")
+"""Modules that say nothing of the lab in them; the folder does."""
+
 
 @dataclass(kw_only=True)
 class Hooks:
@@ -84,7 +87,7 @@ class Lab:
         clock: Clock | None = None,
     ):
         self.app = app
-        self.name = app.import_name if app.import_name != "__main__" else Path(app.root_path).name
+        self.name = Path(app.root_path).name if app.import_name in _NO_NAMES else app.import_name
         self.settings = settings
         self.hooks = hooks
         self.tasks = tasks

@@ -34,12 +34,14 @@ def demo(host: str, port: int, seconds: float, no_browser: bool, verbose: bool) 
     """Run a demo lab that needs no hardware.
 
     Prints a student's link. The board is simulated, the rest is real; nothing is left behind at the end."""
+    from labkit.cli.credentials import keep_credentials
     from labkit.cli.demo_lab import FOLDER, SECONDS
     from labkit.cli.find import find_lab
+    from labkit.cli.only_run import OnlyRun
     from labkit.cli.run import LabRun
     from labkit.cli.web import listen
 
-    with temporary_folder() as folder, listen(host, port, or_any=True) as listening:
+    with temporary_folder() as folder, listen(host, port, or_any=True) as listening, OnlyRun(folder) as only:
         os.environ.update({FOLDER: str(folder), SECONDS: str(seconds)})
         taken = listening.getsockname()[1]
         if port and taken != port:
@@ -60,7 +62,9 @@ def demo(host: str, port: int, seconds: float, no_browser: bool, verbose: bool) 
                 open_browser(url + DEMO_PATH)
 
         title = "demo lab, no hardware needed"
-        LabRun(find_lab(os.environ), listening, title=title, verbose=verbose, facts=facts, when_ready=when_ready).run()
+        lab = find_lab(os.environ)
+        keep_credentials(lab.app)
+        LabRun(lab, listening, only, title=title, verbose=verbose, facts=facts, when_ready=when_ready).run()
 
 
 def length(seconds: float) -> str:

@@ -26,10 +26,12 @@ DEFAULT_SECONDS = 300.0
 
 def demo_app(environment: Mapping[str, str]) -> Flask:
     """Make the demo's app. Errors: `InvalidConfigError` where its folder has gone."""
+    from flask import redirect, url_for
+
     from labkit.cli.generic import make_app
     from labkit.web.demo import demo_blueprint
 
-    folder = Path(environment[FOLDER])
+    folder = Path(environment[FOLDER]).absolute()
     if not folder.is_dir():
         raise InvalidConfigError(f"There is no demo at {folder}: it has ended. Take {FOLDER} out of the environment.")
     config = {
@@ -43,6 +45,7 @@ def demo_app(environment: Mapping[str, str]) -> Flask:
     weblab = app.extensions["weblab"]
     weblab.on_start(lambda _client_data, _server_data: boot_boards(weblab.devices))
     app.register_blueprint(demo_blueprint(weblab.lab, seconds))
+    app.add_url_rule("/", "demo_home", lambda: redirect(url_for("labkit_demo.welcome")))
     return app
 
 

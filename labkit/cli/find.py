@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labkit.commands.failure import MISCONFIGURED, Failure, failures
+from labkit.commands.logs import PART
 from labkit.devices.problems import nearest
 from labkit.errors import WebLabError
 
@@ -30,16 +31,27 @@ if TYPE_CHECKING:
 ATTRIBUTES = ("app", "application", "create_app", "make_app")
 """What an app, or a function that makes it, is called where nobody says it."""
 
+SAYS_NOTHING = ("lab", "app", "application", "wsgi", "main")
+"""Names of modules that many labs have."""
+
 
 def find_lab(environment: Mapping[str, str]) -> Lab:
-    """Find the lab. Errors: `Failure`."""
+    """Find the lab; where a plugin of it is broken, say so once for all of its processes. Errors: `Failure`."""
+    from labkit.cli.notices import broken_plugins, plugins_unsaid
+
     lab: Lab = find_app(environment).extensions["weblab"].lab
+    if not environment.get(PART):
+        with failures(), plugins_unsaid():
+            for sentence in broken_plugins(lab):
+                click.echo(f"{click.style('Note:', fg='yellow')} {sentence}", err=True)
     return lab
 
 
 def find_app(environment: Mapping[str, str]) -> Flask:
     """Find the lab's Flask app, which has a WebLab. Errors: `Failure`, also for every wrong declaration."""
-    with failures():
+    from labkit.cli.notices import plugins_unsaid
+
+    with failures(), plugins_unsaid():
         if environment.get("LABKIT_DEMO"):
             from labkit.cli.demo_lab import demo_app
 
@@ -48,6 +60,7 @@ def find_app(environment: Mapping[str, str]) -> Flask:
         if name:
             app = load_app(name)
             simulate_where_asked(app, environment)
+            call_after_folder(app)
             return app
         from labkit.cli.generic import generic_app, is_lab
 
@@ -66,6 +79,13 @@ def simulate_where_asked(app: Flask, environment: Mapping[str, str]) -> None:
         lab.settings = dataclasses.replace(lab.settings, simulate=True)
         with contextlib.suppress(AttributeError):
             del lab.catalog  # the one with the hardware's own drivers
+
+
+def call_after_folder(app: Flask) -> None:
+    """Where neither the settings nor the module's name say how the lab is called, its folder does, on its pages too."""
+    lab: Lab = app.extensions["weblab"].lab
+    if not lab.settings.title and lab.name.rpartition(".")[2] in SAYS_NOTHING:
+        lab.settings = dataclasses.replace(lab.settings, title=Path(app.root_path).name)
 
 
 def load_app(name: str) -> Flask:

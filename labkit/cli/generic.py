@@ -12,7 +12,8 @@ from typing import Any
 
 from flask import Flask, url_for
 
-from labkit.cli.credentials import kept_credentials
+from labkit.cli.credentials import EXTENSION, Credentials
+from labkit.cli.home import home_blueprint
 from labkit.cli.settings_file import EXTRA, read_settings_file
 from labkit.extension import WebLab
 from labkit.settings import SETTINGS
@@ -34,14 +35,18 @@ def generic_app(folder: Path, environment: Mapping[str, str]) -> Flask:
     given.update({name: environment[name] for name in names if environment.get(name)})
     given.setdefault("LABKIT_TITLE", folder.name)
     # With a store of its own a lab may be renamed; on a shared one the folder's name tells it from others.
-    return make_app(folder.name if given.get("WEBLAB_REDIS_URL") else "labkit", folder, given)
+    app = make_app(folder.name if given.get("WEBLAB_REDIS_URL") else "labkit", folder, given)
+    app.register_blueprint(home_blueprint(app.extensions["weblab"].lab))
+    return app
 
 
 def make_app(name: str, folder: Path, config: Mapping[str, Any]) -> Flask:
-    """Make a lab without an author: the ready page is its first one."""
+    """Make a lab without an author: the ready page is its users' first one."""
     instance = Path(folder, config.get("LABKIT_INSTANCE") or "instance").resolve()
     app = Flask(name, root_path=str(folder), instance_path=str(instance), static_folder=None)
-    app.config.update({**kept_credentials(instance), **config, "LABKIT_INSTANCE": str(instance)})
+    credentials = Credentials(instance, config)
+    app.config.update({**config, **credentials.values, "LABKIT_INSTANCE": str(instance)})
+    app.extensions[EXTENSION] = credentials
     weblab = WebLab(app)
     weblab.initial_url(lambda: url_for("labkit.page"))
     return app

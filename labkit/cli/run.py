@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from labkit.cli.children import Child
+    from labkit.cli.only_run import OnlyRun
     from labkit.cli.readiness import Readiness
     from labkit.cli.screen import Facts
     from labkit.lab import Lab
@@ -54,12 +55,15 @@ def run(lab: Lab, host: str, port: int, verbose: bool) -> None:
     """Run the whole lab here: store, loop and web.
 
     Without an app of one's own it serves a ready page for the benches declared in devices/. For development, demos and
-    single small labs; larger ones have `labkit loop` and `labkit web` as services.
+    single small labs; larger ones have `labkit loop` and `labkit web` as services. A lab runs once at a time.
     """
+    from labkit.cli.credentials import keep_credentials
+    from labkit.cli.only_run import OnlyRun
     from labkit.cli.web import listen
 
-    with listen(host, port) as listening:
-        LabRun(lab, listening, title=lab.title, verbose=verbose).run()
+    with OnlyRun(lab.instance) as only, listen(host, port) as listening:
+        keep_credentials(lab.app)
+        LabRun(lab, listening, only, title=lab.title, verbose=verbose).run()
 
 
 class LabRun:
@@ -69,7 +73,7 @@ class LabRun:
     """
 
     def __init__(
-        self, lab: Lab, listening: socket.socket, *, title: str, verbose: bool,
+        self, lab: Lab, listening: socket.socket, only: OnlyRun, *, title: str, verbose: bool,
         facts: Callable[[str], Facts] | None = None, when_ready: Callable[[str], object] = lambda url: None,
     ):  # fmt: skip
         from rich.console import Console
@@ -81,6 +85,7 @@ class LabRun:
 
         quiet = [] if verbose else ["--quiet"]
         self._lab = lab
+        self._only = only
         self._title = title
         self._facts = facts or (lambda url: rlms_facts(lab, url))
         self._when_ready = when_ready
@@ -110,11 +115,9 @@ class LabRun:
                 self._stop()
 
     def _start(self) -> None:
-        from labkit.commands.address import write_address
-
         for child in (self._loop, self._web):
             child.start()
-        write_address(self._lab.instance, self._url)
+        self._only.tell(url=self._url, shown=self._shown_url)
         self._looking.start()
 
     def _see_readiness(self, stopping: threading.Event) -> None:
@@ -133,10 +136,12 @@ class LabRun:
                 self._show(self._seen)
 
     def _show(self, seen: Readiness) -> None:
-        from labkit.cli.screen import show_facts, show_parts
+        from labkit.cli.notices import notices
+        from labkit.cli.screen import show_facts, show_notices, show_parts
 
         with contextlib.suppress(OSError):
             show_parts(self._console, self._lab, self._shown_url, seen)
+            show_notices(self._console, notices(self._lab))
             show_facts(self._console, self._facts(self._shown_url))
         self._when_ready(self._url)
 
@@ -145,11 +150,10 @@ class LabRun:
     def _stop(self) -> None:
         """Web first, so that nobody comes in; then the loop, which makes every device safe; then the store."""
         from labkit.clock import Deadline
-        from labkit.commands.address import forget_address
 
         self._say("Ending: devices are made safe and closed ...")
         self._looking.stop()
-        forget_address(self._lab.instance)
+        self._only.withdraw()
         deadline = Deadline(STOP_SECONDS)
         for child in (self._web, self._loop):
             child.end()
@@ -170,11 +174,21 @@ class LabRun:
 
 def rlms_facts(lab: Lab, url: str) -> Facts:
     """What the author of a lab wants to know next."""
-    facts = [("RLMS", f"{url}/{lab.settings.base_url.strip('/')}".rstrip("/") + "/weblab/sessions/")]
-    kept = lab.instance / "credentials.json"
-    if kept.is_file():
-        facts.append(("Credentials", str(kept)))
-    return [*facts, ("Try it", "labkit fake new")]
+    from labkit.commands.address import server_name
+
+    address = f"{server_name(lab) or url}/{lab.settings.base_url.strip('/')}".rstrip("/") + "/weblab/sessions/"
+    return [("RLMS", address), ("Credentials", credentials_place(lab)), ("Try it", "labkit fake new")]
+
+
+def credentials_place(lab: Lab) -> str:
+    """Where a person finds the user name and the password that the RLMS must send."""
+    from labkit.cli.credentials import EXTENSION
+
+    made = lab.app.extensions.get(EXTENSION)
+    if made is not None:
+        return str(made.place)
+    name = os.environ.get("LABKIT_APP")
+    return f"in the config of {name}" if name else "in lab.py's config"
 
 
 def wait_for_keeper(lab: Lab) -> None:

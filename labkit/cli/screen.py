@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -55,6 +55,15 @@ def show_parts(console: Console, lab: Lab, url: str, seen: Readiness) -> None:
     console.print()
 
 
+def show_notices(console: Console, notices: Iterable[str]) -> None:
+    """Sentences about what may be a mistake."""
+    told = [*notices]
+    for notice in told:
+        console.print(f"  [yellow]Note:[/] {escape(notice)}", soft_wrap=True)
+    if told:
+        console.print()
+
+
 def show_facts(console: Console, facts: Facts) -> None:
     """Names and values below; a value is never wrapped, so that a URL can be clicked and copied."""
     width = max((len(name) for name, _ in facts), default=0)
@@ -73,7 +82,8 @@ def benches_of(lab: Lab, seen: Readiness) -> Iterator[tuple[str, str, str]]:
     """A row for each declared bench: name, its devices, state."""
     for bench in lab.catalog.benches.values():
         simulated = bool(bench.devices) and all(device.options.simulate for device in bench.devices)
-        devices = ", ".join(device.name for device in bench.devices) + (" (simulated)" if simulated else "")
+        names = ", ".join(device.name for device in bench.devices) or "has no devices"
+        devices = names + (" (simulated)" if simulated else "")
         bad = [device for device in unusable(seen) if device.name.startswith(f"{bench.name}/")]
         if bench.machine not in (None, lab.settings.machine_name):
             state = f"[dim]on machine {escape(str(bench.machine))}[/]"
@@ -82,7 +92,7 @@ def benches_of(lab: Lab, seen: Readiness) -> Iterator[tuple[str, str, str]]:
         elif bad:
             state = "[red]faulty[/]" if any(device.condition == "faulty" for device in bad) else "[yellow]offline[/]"
         else:
-            state = READY
+            state = READY if bench.devices else "[yellow]idle[/]"
         yield bench.name, devices, state
 
 

@@ -56,9 +56,12 @@ def web(context: click.Context, host: str, port: int, workers: int, threads: int
 
 
 def check_lab(context: click.Context) -> None:
-    """Load the lab once before anything is started, for the sake of clear errors."""
+    """Load the lab once before anything is started, for the sake of clear errors; the workers find its credentials."""
     source = context.find_object(LabSource)
     if source is not None:
+        from labkit.cli.credentials import keep_credentials
+
+        keep_credentials(source.lab.app)
         source.lab.close()
 
 
@@ -108,11 +111,30 @@ def url_of(listening: socket.socket) -> str:
 
 
 def shown_url(listening: socket.socket) -> str:
-    """The URL as a person takes it: with the machine's name where it listens on all addresses."""
+    """The URL as a person takes it, at another computer too where it listens on all addresses."""
     import socket
 
-    name = socket.gethostname()
-    return _url(listening, {"0.0.0.0": name, "::": name})
+    if listening.getsockname()[0] not in ("0.0.0.0", "::"):
+        return url_of(listening)
+    kinds = [socket.AF_INET] if listening.family == socket.AF_INET else [socket.AF_INET6, socket.AF_INET]
+    here = next(filter(None, map(own_address, kinds)), None) or socket.gethostname()
+    return _url(listening, {"0.0.0.0": here, "::": here})
+
+
+def own_address(kind: socket.AddressFamily) -> str:
+    """This machine's address in its network, '' where it has none. Sends nothing.
+
+    An address, not the machine's name: names of machines seldom mean anything to other ones.
+    """
+    import socket
+
+    outside = "192.0.2.1" if kind == socket.AF_INET else "2001:db8::1"  # of nobody (RFC 5737, RFC 3849)
+    with socket.socket(kind, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect((outside, 9))
+            return str(asking.getsockname()[0])
+        except OSError:
+            return ""
 
 
 def _url(listening: socket.socket, names: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""`devices`: what everybody may know of every device, as a table or as JSON. Reads the store, opens nothing."""
+"""`devices`: what everybody may know of every device, as a table or as JSON. Only looks: starts and opens nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from labkit.commands.failure import LabCommand
+from labkit.commands.running import is_running, no_loop_yet, nothing_runs
 from labkit.commands.source import pass_lab
 from labkit.commands.times import iso_time, local_time, zone
 
@@ -27,14 +28,14 @@ WIDE = 200
 @pass_lab
 def devices(lab: Lab, as_json: bool) -> None:
     """Show every device: its condition, and its hold."""
-    benches = lab.reservations.benches()
+    running = is_running(lab)
+    benches = lab.reservations.benches() if running else []
     if as_json:
         click.echo(json.dumps([facts(bench, device) for bench, device in pairs(benches)], indent=2))
     elif benches:
         print_table(benches)
     else:
-        hint = "Start `labkit loop`" if lab.declares_devices else "Declare one in devices/, and start `labkit loop`"
-        click.echo(f"No bench is known yet. {hint}.")
+        click.echo(no_loop_yet(lab) if running else nothing_runs(lab))
 
 
 def pairs(benches: Iterable[BenchView]) -> Iterator[tuple[BenchView, DeviceView]]:

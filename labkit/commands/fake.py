@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 SESSION_FILE = Path(".fake_weblab_user_session_id")
 """In the current folder: the id of the last session that `fake new` started."""
-
-NOT_FOUND = "Session not found. Start one with: fake new"
 
 url_option = click.option(
     "--url", help="Where the lab answers; by default SERVER_NAME, else where `labkit run` serves it."
@@ -38,7 +37,7 @@ def fake() -> None:
     "--username-unique", default="john@institution", show_default=True, help="User name, unique in the world."
 )
 @click.option("--assigned-time", default=300.0, show_default=True, help="Length of the session in seconds.")
-@click.option("--back", default="https://example.org/", show_default=True, help="URL that the user goes back to.")
+@click.option("--back", help="URL that the user goes back to; by default none.")
 @click.option("--locale", default="en", show_default=True, help="Language of the user.")
 @click.option("--experiment-name", default="mylab", show_default=True, help="Name of the experiment.")
 @click.option("--category-name", default="Lab experiments", show_default=True, help="Category of the experiment.")
@@ -52,7 +51,7 @@ def new(
     lab: Lab,
     /,
     url: str | None,
-    back: str,
+    back: str | None,
     dont_open_browser: bool,
     client_initial_data: str,
     client_initial_data_file: IO[str] | None,
@@ -64,6 +63,8 @@ def new(
     answer = client(lab, url).start(body)
     SESSION_FILE.write_text(answer["session_id"], "utf-8")
     click.echo(f"\nThe session lasts {user['assigned_time']:g} s. Its user enters by:\n\n{answer['url']}\n")
+    if lab.settings.timeout > 0:
+        click.echo(f"Open it within {lab.settings.timeout:g} s: after that much silence the session ends.\n")
     if not dont_open_browser:
         from labkit.commands.browser import open_browser
 
@@ -76,12 +77,15 @@ def new(
 def status(lab: Lab, url: str | None) -> None:
     """Show the session's user, and when the RLMS is to ask again."""
     session_id = last_session()
+    should_finish = client(lab, url).should_finish(session_id) if session_id else -1.0
     user = lab.user(session_id) if session_id else None
-    if session_id is None or user is None or user.is_anonymous:
-        click.echo(NOT_FOUND)
+    if user is None or user.is_anonymous:
+        click.echo(not_found())
         return
     click.echo(user)
-    click.echo(f"Should finish: {client(lab, url).should_finish(session_id):g}")
+    click.echo(f"Should finish: {should_finish:g}")
+    for line in meaning(user, should_finish):
+        click.echo(line)
 
 
 @fake.command(cls=LabCommand)
@@ -91,7 +95,7 @@ def dispose(lab: Lab, url: str | None) -> None:
     """End the session."""
     session_id = last_session()
     if session_id is None:
-        click.echo(NOT_FOUND)
+        click.echo(not_found())
         return
     message = client(lab, url).dispose(session_id)
     click.echo(message)
@@ -112,6 +116,24 @@ def last_session() -> str | None:
         return SESSION_FILE.read_text("utf-8").strip() or None
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def not_found() -> str:
+    """What is said without a session, with the command as it is called here: `labkit fake` or `flask weblab fake`."""
+    group = click.get_current_context().parent
+    return f"Session not found. Start one with: {group.command_path if group is not None else 'labkit fake'} new"
+
+
+def meaning(user: Any, should_finish: float) -> Iterator[str]:
+    """The session in words. should_finish: what the RLMS is told."""
+    record = user.record
+    yield ""
+    yield f"user       {user.full_name or user.username}"
+    yield f"bench      {', '.join(record.fences) or 'none'}"
+    if should_finish < 0:
+        yield f"time left  none: the session is over ({record.reason or 'time'})"
+    else:
+        yield f"time left  {max(0.0, record.time_left):.0f} s; the RLMS is to ask again in {should_finish:g} s"
 
 
 def client_data(text: str) -> dict[str, Any]:

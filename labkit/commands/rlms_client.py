@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.commands.failure import Failure
 
 if TYPE_CHECKING:
+    from labkit.commands.address import Address
     from labkit.settings import Settings
 
 LABEL = "Error processing request"
@@ -22,12 +23,13 @@ ANSWER_MARGIN = 30.0
 class RlmsClient:
     """Calls one lab with its own credentials. Every method blocks until the lab answers, or `Failure`."""
 
-    def __init__(self, url: str, settings: Settings):
-        self._url = f"{url}/{settings.base_url.strip('/')}".rstrip("/") + "/weblab/sessions/"
+    def __init__(self, address: Address, settings: Settings):
+        self._url = f"{address.url}/{settings.base_url.strip('/')}".rstrip("/") + "/weblab/sessions/"
         login = f"{settings.username}:{settings.password}".encode()
         self._headers = {
             "Authorization": f"Basic {base64.b64encode(login).decode()}",
             "Content-Type": "application/json",
+            **({"Host": address.host} if address.host else {}),
         }
         self._seconds = settings.start_timeout + ANSWER_MARGIN
 

@@ -1,4 +1,4 @@
-"""Tasks in the store: submit, claim, end, read, stop, wait, bury. Used by `labkit.tasks`, task runners and reapers.
+"""Tasks in the store: submit, claim, end, read, stop, wait, bury. Used by `labkit.tasks`, runners and the lab.
 
 A task is queued or owned, nothing between, and runs at most once. Each method is one script; the ids of tasks are made
 by the caller, so a submission whose answer got lost is sent again here and stays one task.

@@ -12,7 +12,7 @@ from labkit.lab import Lab
 from labkit.sessions import start_session
 from labkit.store.sessions import SessionState
 from labkit.web.access import away
-from labkit.web.pages import page_headers
+from labkit.web.headers import page_headers
 from labkit.web.start_request import parse_start
 
 

@@ -20,7 +20,7 @@ def test_demo_prints_a_link_by_which_a_student_gets_a_bench_and_a_second_one_is_
         demo.says("Student")
         link = f"{demo.url}/labkit/demo"
         assert f"Student   {link}\n" in demo.out
-        status, text = request(link)
+        status, text = request(demo.url)  # leads there
         assert status == 200
         assert "90 seconds" in text
         first = browser()
@@ -134,6 +134,8 @@ def test_commands_of_another_terminal_work_on_the_demo(place: Place) -> None:
         assert started.returncode == 0, started.stderr
         assert f"\n{demo.url}/callback/" in started.stdout
         assert "reserved" in place.labkit("devices", **environment).stdout
+        relative = os.path.relpath(folder[1], place.folder)
+        assert "bench-1/console" in place.labkit("devices", LABKIT_DEMO=relative).stdout
         released = place.labkit("release", "bench-1", **environment)
         assert released.stdout.endswith("bench-1 is free.\n"), released
     gone = place.labkit("devices", **environment)

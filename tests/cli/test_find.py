@@ -16,7 +16,7 @@ def create_app():
     WebLab(app)
     return app
 """
-NO_BENCH = "No bench is known yet."
+NOTHING = "Nothing runs here."
 
 
 @pytest.mark.parametrize(
@@ -35,17 +35,72 @@ def test_app_is_found(place: Place, file: str, text: str, app: str) -> None:
     place.write(file, text)
     done = place.labkit(*(["--app", app] if app else []), "devices")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(NO_BENCH)
+    assert done.stdout == f"{NOTHING} No device is declared in {place.folder}/devices. Start it: labkit run\n"
 
 
 def test_app_may_be_named_by_the_environment(place: Place) -> None:
     place.write("mine.py", APP)
-    assert place.labkit("devices", LABKIT_APP="mine").stdout.startswith(NO_BENCH)
+    assert place.labkit("devices", LABKIT_APP="mine").stdout.startswith(NOTHING)
 
 
 def test_folder_with_declarations_and_no_app_is_a_lab(place: Place) -> None:
     place.write("devices/bench-1.toml", BENCH)
-    assert place.labkit("devices").stdout == f"{NO_BENCH} Start `labkit loop`.\n"
+    assert place.labkit("devices").stdout == f"{NOTHING} Declared: bench-1/console. Start it: labkit run\n"
+
+
+@pytest.mark.parametrize("app", ["", APP.replace('"found"', "__name__") + "app = create_app()"])
+def test_looking_at_a_lab_that_does_not_run_leaves_nothing_behind(lab: Place, app: str) -> None:
+    if app:
+        lab.write("lab.py", app)
+    before = {path for path in lab.folder.rglob("*") if "__pycache__" not in path.parts}
+    sentence = "Nothing runs here. Declared: bench-1/console. Start it: labkit run\n"
+    assert lab.labkit("devices").stdout == sentence
+    assert lab.labkit("devices", "--json").stdout == "[]\n"
+    released = lab.labkit("release", "bench-1")
+    assert (released.returncode, released.stderr) == (1, f"Error: {sentence}")
+    assert {path for path in lab.folder.rglob("*") if "__pycache__" not in path.parts} == before
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "settings", "title"),
+    [
+        ("lab.py", "__name__", "", "mylab"),
+        ("wsgi.py", "__name__", "", "mylab"),
+        ("boards.py", "__name__", "", "boards"),
+        ("lab.py", '"Boards of room 3"', "", "Boards of room 3"),
+        ("lab.py", "__name__", "app.config['LABKIT_TITLE'] = 'Boards'", "Boards"),
+    ],
+)
+def test_lab_is_called_like_its_folder_where_its_modules_name_says_nothing(
+    place: Place, file: str, name: str, settings: str, title: str
+) -> None:
+    text = APP.replace('"found"', name).replace("    WebLab(app)", f"    {settings}\n    WebLab(app)")
+    place.write(file, text)
+    code = "import os; from labkit.cli.find import find_lab; print(find_lab(os.environ).title)"
+    done = place.python("-c", code, LABKIT_APP=file.removesuffix(".py"))
+    assert done.stdout == f"{title}\n", done.stderr
+
+
+def test_broken_driver_is_said_once_and_in_a_sentence(lab: Place) -> None:
+    lab.write("drivers/fan.py", "import nowhere\n")
+    assert lab.labkit("devices").stderr == (
+        "Note: drivers/fan.py is broken and was left out: "
+        "ModuleNotFoundError: No module named 'nowhere' (fan.py, line 1).\n"
+    )
+
+
+def test_broken_driver_that_a_bench_needs_is_said_with_the_bench_only(place: Place) -> None:
+    place.write("drivers/fan.py", "import nowhere\n")
+    place.write("devices/bench-1.toml", '[fan]\ndriver = "fan"\n')
+    done = place.labkit("devices")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "devices/bench-1.toml:2: [fan] driver: there is no driver 'fan'. Known drivers: serial. "
+        "Plugin 'fan' (drivers/fan.py) may bring it but is broken: "
+        "ModuleNotFoundError: No module named 'nowhere' (fan.py, line 1).\n"
+        "\n"
+        "The lab was not started: 1 mistake in its configuration.\n"
+    )
 
 
 NO_NAME = "Missing WEBLAB_USERNAME. Set it in the app's config; the RLMS sends it with every call."

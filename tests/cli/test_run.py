@@ -7,10 +7,13 @@ import os
 import re
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
-from tests.cli.program import Place, request, wait_for
+from labkit.cli.only_run import OnlyRun
+from labkit.commands.failure import Failure
+from tests.cli.program import BENCH, Place, request, wait_for
 
 
 def condition(place: Place, bench: str) -> str:
@@ -28,7 +31,7 @@ def test_lab_without_an_app_serves_its_benches(lab: Place) -> None:
         assert str(credentials) in run.out.replace("\n", "")
         assert credentials.stat().st_mode & 0o777 == 0o600
         assert run.end(signal.SIGINT) == 0
-    assert not (lab.folder / "instance" / "web.url").exists()
+    assert (lab.folder / "instance" / "run.lock").read_text() == ""
 
 
 def test_end_in_order_leaves_no_process_and_no_socket(lab: Place) -> None:
@@ -101,6 +104,72 @@ def test_mistyped_declarations_are_all_shown_and_nothing_is_started(place: Place
     assert not (place.folder / "instance" / "store").exists()
 
 
+@pytest.mark.parametrize("same_port", [True, False])
+def test_second_run_of_a_lab_is_refused_and_the_first_one_goes_on(lab: Place, same_port: bool) -> None:
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        done = lab.labkit("run", "--port", run.url.rpartition(":")[2] if same_port else "0")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"Error: This lab already runs here (pid {run.process.pid}, {run.url}). "
+            "Use that one (labkit fake new), or stop it first: Ctrl-C where it runs.\n"
+        )
+        assert lab.labkit("fake", "new").returncode == 0
+
+
+def test_run_after_one_that_was_killed_is_not_refused(lab: Place) -> None:
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        run.end(signal.SIGKILL)
+    assert f'"pid": {run.process.pid}' in (lab.folder / "instance" / "run.lock").read_text()
+    with lab.running("run", "--port", "0") as again:
+        again.says("Try it")
+        assert lab.labkit("fake", "new").returncode == 0
+
+
+def test_second_run_that_comes_before_the_first_one_serves_is_told_to_wait(tmp_path: Path) -> None:
+    second = OnlyRun(tmp_path)
+    with OnlyRun(tmp_path), pytest.raises(Failure, match="another `labkit run` is starting or ending"):
+        second.__enter__()
+    with OnlyRun(tmp_path):
+        pass
+
+
+def test_likely_mistakes_are_noted_and_the_lab_runs(lab: Place) -> None:
+    for name in ("bench-2.tml", "bench-3.TOML", "bench-4.toml.txt", "README.md", ".bench-5.tml", "bench-1.toml~"):
+        lab.write(f"devices/{name}", BENCH)
+    lab.write("devices/bench-6.toml", "")
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        notes = [line.strip() for line in run.out.splitlines() if "Note:" in line]
+        assert notes == [
+            f"Note: devices/{name} is not read: the name of a bench's file ends in .toml."
+            for name in ("bench-2.tml", "bench-3.TOML", "bench-4.toml.txt")
+        ] + ["Note: bench-6 has no devices. Declare them in devices/bench-6.toml."]
+        assert re.search(r"loop   bench-6  has no devices +idle", run.out)
+
+
+def test_lab_that_listens_everywhere_gives_links_that_another_computer_can_follow(lab: Place) -> None:
+    with lab.running("run", "--port", "0", "--host", "0.0.0.0") as run:
+        run.says("Try it")
+        assert "127.0.0.1" not in run.out
+        assert f"\n{run.url}/callback/" in lab.labkit("fake", "new").stdout
+
+
+def test_server_name_stands_in_what_the_rlms_is_to_call(lab: Place) -> None:
+    with lab.running("run", "--port", "0", SERVER_NAME="lab.example.edu", WEBLAB_SCHEME="https") as run:
+        run.says("Try it")
+        assert "RLMS         https://lab.example.edu/weblab/sessions/\n" in run.out
+
+
+def test_address_of_a_lab_without_an_app_is_a_page(lab: Place) -> None:
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        status, text = request(run.url)
+        assert status == 200
+        assert "This is the lab mylab" in text
+
+
 def test_port_that_is_taken_is_said_in_one_sentence(lab: Place) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -114,10 +183,12 @@ def test_port_that_is_taken_is_said_in_one_sentence(lab: Place) -> None:
 
 
 def test_labs_own_app_is_served_and_its_settings_count(lab: Place) -> None:
+    lab.write("instance/credentials.json", "of a run before there was a lab.py")
     lab.write("lab.py", APP)
     with lab.running("run", "--port", "0") as run:
         run.says("Try it")
-        assert "credentials.json" not in run.out
+        assert "Credentials  in lab.py's config\n" in run.out
+        assert "labkit 0.1.0  mylab" in run.out
         assert request(f"{run.url}/hello") == (200, "hello from the lab")
         assert lab.labkit("fake", "new").returncode == 0
 

@@ -9,7 +9,7 @@ import socket
 import pytest
 from simple_websocket import Client
 
-from labkit.cli.web import listen, shown_url, url_of
+from labkit.cli.web import listen, own_address, shown_url, url_of
 from labkit.commands.failure import Failure
 from tests.cli.program import Place, browser, cookies, request, wait_for
 
@@ -79,7 +79,16 @@ def test_url_is_one_that_a_browser_on_this_machine_takes(host: str, expected: st
         assert url_of(listening) == expected.format(listening.getsockname()[1])
 
 
-def test_url_that_is_shown_names_the_machine_where_it_listens_on_all_addresses() -> None:
+def test_url_that_is_shown_is_of_use_at_another_computer_where_it_listens_on_all_addresses() -> None:
     with listen("0.0.0.0", 0) as everywhere, listen("127.0.0.1", 0) as here:
-        assert shown_url(everywhere) == f"http://{socket.gethostname()}:{everywhere.getsockname()[1]}"
+        expected = own_address(socket.AF_INET) or socket.gethostname()
+        assert shown_url(everywhere) == f"http://{expected}:{everywhere.getsockname()[1]}"
         assert shown_url(here) == url_of(here)
+
+
+def test_own_address_is_one_of_this_machine_and_no_inner_one() -> None:
+    found = own_address(socket.AF_INET)
+    if found:  # a machine without a network has none
+        assert not found.startswith("127.")
+        with socket.socket() as probe:
+            probe.bind((found, 0))

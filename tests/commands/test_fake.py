@@ -21,12 +21,22 @@ def test_new_prints_a_url_by_which_the_user_gets_in(free_lab: Place) -> None:
     assert status == 200
     assert "Ada Lovelace" in text
     assert url.endswith((free_lab.folder / FILE).read_text())
+    assert done.stdout.endswith("\nOpen it within 15 s: after that much silence the session ends.\n\n")
+
+
+def test_new_says_nothing_of_silence_where_it_ends_no_session(free_lab: Place) -> None:
+    assert "silence" not in free_lab.labkit("fake", "new", WEBLAB_TIMEOUT="-1").stdout
 
 
 def test_status_and_dispose_follow_the_session(free_lab: Place) -> None:
     free_lab.labkit("fake", "new", "--assigned-time", "100")
     status = free_lab.labkit("fake", "status")
-    assert re.fullmatch(r"Current user \(id: [\w-]+\)\nShould finish: 5\n", status.stdout), status
+    assert re.fullmatch(
+        r"Current user \(id: [\w-]+\)\nShould finish: 5\n\n"
+        r"user       John Smith\nbench      bench-1\n"
+        r"time left  \d+ s; the RLMS is to ask again in 5 s\n",
+        status.stdout,
+    ), status
     disposed = free_lab.labkit("fake", "dispose")
     assert (disposed.returncode, disposed.stdout) == (0, "Deleted\n")
     assert not (free_lab.folder / FILE).exists()
@@ -35,13 +45,15 @@ def test_status_and_dispose_follow_the_session(free_lab: Place) -> None:
 def test_status_of_a_session_that_is_over_says_so(free_lab: Place) -> None:
     free_lab.labkit("fake", "new")
     free_lab.labkit("release", "bench-1")
-    assert re.fullmatch(r"Expired user .*\nShould finish: -1\n", free_lab.labkit("fake", "status").stdout)
+    shown = free_lab.labkit("fake", "status").stdout
+    assert re.match(r"Expired user .*\nShould finish: -1\n\nuser       John Smith\nbench      bench-1\n", shown), shown
+    assert shown.endswith("time left  none: the session is over (admin)\n")
 
 
 @pytest.mark.parametrize("command", ["status", "dispose"])
 def test_without_a_session_nothing_is_found(free_lab: Place, command: str) -> None:
     done = free_lab.labkit("fake", command)
-    assert (done.returncode, done.stdout) == (0, "Session not found. Start one with: fake new\n")
+    assert (done.returncode, done.stdout) == (0, "Session not found. Start one with: labkit fake new\n")
 
 
 def test_session_that_the_store_does_not_know_is_not_found(free_lab: Place) -> None:

@@ -98,6 +98,16 @@ def test_architecture_names_every_floor() -> None:
     assert written == wanted
 
 
+def test_architecture_says_of_every_file_of_the_loop_what_is_there() -> None:
+    shown = set(re.findall(r"`loop/(\w+\.py)` *[|,]", section("docs/architecture.md", "The loop")))
+    assert shown | {"__init__.py"} == {path.name for path in (ROOT / "labkit" / "loop").glob("*.py")}
+
+
+def test_readme_spells_rlms_out_at_its_first_use() -> None:
+    text = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert text.partition("RLMS")[0].endswith("remote-laboratory management system (")
+
+
 def test_architecture_says_of_every_dependency_why_it_is_there() -> None:
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {re.split(r"[\s<>=;\[]", line)[0] for line in dependencies}

@@ -7,11 +7,13 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from labkit.clock import Deadline
 from labkit.devices.declaration import read_declarations
 from labkit.devices.plugins import load_plugins
 from labkit.errors import CommandError, DriverError
@@ -121,6 +123,22 @@ def test_drivers_command_is_called_through_a_session_and_its_fan_left_off(lab: R
         fan.write_text("200")
     lab.dispose(session_id)
     assert fan.read_text() == "0"
+
+
+def test_driver_finds_a_mistyped_file_out_and_makes_none(folder: Path, fan: Path) -> None:
+    bench = folder / "devices" / "bench-1.toml"
+    bench.write_text(bench.read_text().replace(str(fan), f"{fan}x"))
+    lab = RunningLab(folder)
+    try:
+        assert lab.rlms("GET", "test").json == {"valid": True}
+        ends, pause = Deadline(60), threading.Event()
+        while lab.conditions().get("bench-1/fan") != "faulty":
+            assert not ends.over, lab.conditions()
+            pause.wait(0.02)
+        assert not Path(f"{fan}x").exists()
+    finally:
+        lab.weblab.close()
+        sys.modules.pop(lab.module.__name__)
 
 
 def test_names_that_people_bring_from_weblablib_are_there(root: Path) -> None:

@@ -19,6 +19,7 @@ from labkit.lab import Lab
 from labkit.lifecycle import write_lifecycle
 from labkit.store.sessions import SessionRecord, SessionState
 from labkit.users import get_weblab_user, remember, services_here, session_id_here, user_of
+from labkit.web.headers import page_headers
 
 log = logging.getLogger("labkit.web")
 
@@ -175,18 +176,29 @@ def _why(record: SessionRecord | None) -> str:
 
 
 def forbidden(lab: Lab) -> Any:
-    """The refusal: WEBLAB_UNAUTHORIZED_LINK, WEBLAB_UNAUTHORIZED_TEMPLATE, or 403 "Access forbidden"."""
+    """The refusal: WEBLAB_UNAUTHORIZED_LINK, WEBLAB_UNAUTHORIZED_TEMPLATE, or 403 "Access forbidden".
+
+    The last one is a page for a browser, which asks for HTML by name, and these two words for anybody else.
+    """
     if lab.settings.unauthorized_link:
         return redirect(lab.settings.unauthorized_link)
     if lab.settings.unauthorized_template:
         return make_response(render_template(lab.settings.unauthorized_template), 403)
-    return make_response("Access forbidden", 403)
+    if not _wants_html():
+        return make_response("Access forbidden", 403, {"Vary": "Accept", "Cache-Control": "no-store"})
+    page = render_template("labkit/message.html", kind="forbidden", title=lab.title)
+    return page_headers(make_response(page, 403, {"Vary": "Accept"}))
+
+
+def _wants_html() -> bool:
+    """Whether the request names HTML as what it takes; who takes anything (a program) does not."""
+    return any(kind.lower() == "text/html" and quality > 0 for kind, quality in request.accept_mimetypes)
 
 
 def away(lab: Lab) -> Response:
     """The answer of a guarded page while the store does not answer."""
     page = render_template("labkit/message.html", kind="store", title=lab.title, retry=request.full_path)
-    return make_response(page, 503, {"Retry-After": "5", "Cache-Control": "no-store"})
+    return page_headers(make_response(page, 503, {"Retry-After": "5"}))
 
 
 # -- what lab code calls

@@ -15,11 +15,8 @@ from labkit.lab import Lab
 from labkit.store.reservations import DeviceView
 from labkit.store.sessions import SessionRecord, SessionState
 from labkit.web.access import away, enter_request, forbidden
-
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
-    "img-src 'self' data:; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
-)
+from labkit.web.headers import page_headers
+from labkit.web.session_view import started_at
 
 
 def pages_blueprint(lab: Lab) -> Blueprint:
@@ -38,16 +35,6 @@ def pages_blueprint(lab: Lab) -> Blueprint:
     blueprint.add_url_rule("/panels/<kind>.js", "panel", pages.panel)
     blueprint.after_request(page_headers)
     return blueprint
-
-
-def page_headers(response: Response) -> Response:
-    """Put on a response what labkit's own pages have: CSP, referrer policy, no caching of pages."""
-    response.headers.setdefault("Content-Security-Policy", CSP)
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Referrer-Policy", "same-origin")
-    if response.mimetype == "text/html":
-        response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 class Pages:
@@ -100,6 +87,7 @@ class Pages:
         return {
             "title": self._lab.title,
             "username": user.get("full_name") or user.get("username") or "",
+            "benches": [self._lab.caller.info(bench).get("title") or bench for bench in record.fences],
             "session": session_facts(record),
             "back": back_of(record) or "",
             "devices": self._devices(record),
@@ -139,6 +127,7 @@ def session_facts(record: SessionRecord) -> dict[str, Any]:
         "state": record.state.value,
         "reason": record.reason,
         "now": record.now,
+        "started": started_at(record),
         "max_date": record.number("max_date"),
         "time_left": record.time_left,
     }

@@ -2,6 +2,9 @@
 
 Used by `sockets`, which decides who may see what. One thread with one blocking read serves everybody; each viewer has
 a place of its own in each feed, held as a cursor that the browser knows too, so that nothing hangs on this process.
+
+That one thread must not end: what fails unforeseen in one step is logged and costs one event, or one socket, which is
+sent away and comes again.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from labkit.clock import Deadline
@@ -38,8 +41,9 @@ Drop = Callable[[str], None]
 class Relay:
     """Feeds and events for the sockets of one process. All methods may be called from any thread; none waits for long.
 
-    The thread starts with the first viewer. While the store is away viewers are told so (event `store`), and
-    everything goes on by itself, without a gap that is not stated, when it is back.
+    The thread starts with the first viewer, and anew with the next sign of one where it has ended. While the store is
+    away viewers are told so (event `store`), and everything goes on by itself, without a gap that is not stated, when
+    it is back.
     """
 
     def __init__(self, feeds: FeedStore, sessions: Sessions, send: Send, drop: Drop):
@@ -112,6 +116,12 @@ class Relay:
             self._nudge()
         return known
 
+    def keep_going(self) -> None:
+        """A viewer is still there: where the thread has ended all the same, it starts anew."""
+        with self._lock:
+            if self._view_of and self._start():
+                log.error("relay had ended and was started anew")
+
     def dismiss(self, sid: str) -> None:
         """Disconnect a socket in a moment: what it is being answered still goes out first."""
         with self._lock:
@@ -142,10 +152,17 @@ class Relay:
 
     def _nudge(self) -> None:
         with self._lock:
-            if self._thread is None or not self._thread.is_alive():  # a forked child has none
-                self._thread = LabThread("relay", self._work, wake=self._wake)
-                self._thread.start()
+            self._start()
         self._wake()
+
+    def _start(self) -> bool:
+        """Start the thread unless it runs. True: it did not."""
+        if self._thread is not None and self._thread.is_alive():
+            return False
+        self._set_back()  # what the last one had read and not sent
+        self._thread = LabThread("relay", self._work, wake=self._wake)  # a forked child has none either
+        self._thread.start()
+        return True
 
     def _wake(self) -> None:
         with contextlib.suppress(StoreUnavailableError):  # the thread sees that for itself, and looks again soon
@@ -164,6 +181,36 @@ class Relay:
                 self._store_is_away(error)
                 self._drop_dismissed()
                 stopping.wait(RETRY_SECONDS)
+            except Exception:
+                log.exception("relay round failed; it goes on")
+                with self._lock:
+                    self._set_back()
+                stopping.wait(RETRY_SECONDS)
+
+    def _set_back(self) -> None:
+        """Have each feed read from its viewer's own place again."""
+        for subscription in self._subscriptions.values():
+            subscription.live = False
+
+    @contextlib.contextmanager
+    def _serving(self, sids: Iterable[str], what: str) -> Iterator[None]:
+        """Do one step for some sockets: what fails there unforeseen is logged, and only they are sent away."""
+        try:
+            yield
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            log.exception("relay failed at one step step=%s", what)
+            for sid in list(sids):
+                self._send_away(sid)
+
+    def _send_away(self, sid: str) -> None:
+        """Do nothing more for a socket, and disconnect it."""
+        with self._lock:
+            self._end([key for key in self._subscriptions if key[0] == sid])
+            if sid in self._view_of:
+                self._view_of[sid].untold.discard(sid)
+        self.dismiss(sid)
 
     def _round(self, stopping: threading.Event) -> None:
         pace = Deadline(ROUND_SECONDS)
@@ -198,12 +245,13 @@ class Relay:
             behind = [subscription for subscription in self._subscriptions.values() if subscription.wants]
         sent = False
         for subscription in behind:
-            pieces = self._feeds.read(subscription.feed, subscription.cursor)
-            with self._lock:
-                subscription.live = len(pieces) < READ_COUNT  # until `take` finds that there is no room for all
-            sent = self._send_pieces(subscription, pieces) or sent
-            with self._lock:
-                subscription.history = subscription.history and not subscription.live
+            with self._serving([subscription.sid], "catch-up"):
+                pieces = self._feeds.read(subscription.feed, subscription.cursor)
+                with self._lock:
+                    subscription.live = len(pieces) < READ_COUNT  # until `take` finds that there is no room for all
+                sent = self._send_pieces(subscription, pieces) or sent
+                with self._lock:
+                    subscription.history = subscription.history and not subscription.live
         return sent
 
     def _pass_on(self, feed: FeedId, entries: Sequence[FeedEntry]) -> bool:
@@ -211,10 +259,11 @@ class Relay:
             live = [s for s in self._subscriptions.values() if s.live and s.feed == feed]
         sent = False
         for subscription in live:
-            sent = self._send_pieces(subscription, pieces_after(subscription.cursor, entries)) or sent
-            with self._lock:
-                if subscription.live:
-                    subscription.position = max(subscription.position, entries[-1].end)
+            with self._serving([subscription.sid], "feed"):
+                sent = self._send_pieces(subscription, pieces_after(subscription.cursor, entries)) or sent
+                with self._lock:
+                    if subscription.live:
+                        subscription.position = max(subscription.position, entries[-1].end)
         return sent
 
     def _send_pieces(self, subscription: Subscription, pieces: Sequence[Piece]) -> bool:
@@ -232,21 +281,34 @@ class Relay:
         with self._lock:
             fresh = [view for view in self._views.values() if view.untold]
         for view in fresh:
-            position = view.position or self._watch.session_position(view.session_id)
-            record = self._sessions.touch(view.session_id, poll=False)
-            with self._lock:
-                view.position = position
-                message = view.see(record)
-                told, view.untold = view.untold, set()
-            self._show(view, told, message)
+            with self._serving(view.untold, "session"):
+                self._recall(view)
+                record = self._sessions.touch(view.session_id, poll=False)
+                with self._lock:
+                    message = view.see(record)
+                    told, view.untold = view.untold, set()
+                self._show(view, told, message)
+
+    def _recall(self, view: SessionView) -> None:
+        """Read what has happened in a session that nobody here was shown before: the tasks that run, the devices."""
+        more = not view.position
+        view.position = view.position or "0-0"
+        while more:
+            events = self._watch.wait({}, {view.session_id: view.position}, 0).sessions.get(view.session_id, ())
+            for position, fields in events:
+                with self._lock, _one_event(position):
+                    view.recall(position, fields)
+            more = len(events) == READ_COUNT
 
     def _tell(self, session_id: str, events: Sequence[tuple[str, Mapping[str, str]]]) -> None:
         view = self._views.get(session_id)
         if view is None:
             return
         for position, fields in events:
+            message = None
             with self._lock:
-                message = view.hear(position, fields)
+                with _one_event(position):
+                    message = view.hear(position, fields)
                 told = view.sids - view.untold
             if message is not None:
                 self._show(view, told, message)
@@ -256,7 +318,8 @@ class Relay:
             if view.over:
                 self._end([key for key in self._subscriptions if key[0] in view.sids])
         for sid in sids:
-            self._send(sid, *message)
+            with self._serving([sid], message[0]):
+                self._send(sid, *message)
             if view.gone:
                 self.dismiss(sid)
 
@@ -266,7 +329,8 @@ class Relay:
             for sid in due:
                 del self._dismissed[sid]
         for sid in due:
-            self._drop(sid)
+            with self._serving([], "drop"):
+                self._drop(sid)
 
     def _store_is_away(self, error: StoreUnavailableError) -> None:
         if self._store_answers:
@@ -280,12 +344,21 @@ class Relay:
         with self._lock:
             for view in self._views.values():
                 view.untold = set(view.sids)  # events of the last moments may be lost with them
-            for subscription in self._subscriptions.values():
-                subscription.live = False
+            self._set_back()
         self._send_all("store", {"ok": True})
 
     def _send_all(self, event: str, data: dict[str, Any]) -> None:
         with self._lock:
             sids = list(self._view_of)
         for sid in sids:
-            self._send(sid, event, data)
+            with self._serving([sid], event):
+                self._send(sid, event, data)
+
+
+@contextlib.contextmanager
+def _one_event(position: str) -> Iterator[None]:
+    """Take over one event of a session: one that makes no sense is logged and left out."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError):
+        log.exception("event of a session was left out position=%s", position)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from labkit.store.sessions import SessionRecord, SessionState
+from labkit.web.task_view import TaskView
 
 Message = tuple[str, dict[str, Any]]
 """An event for a page: name and data."""
@@ -23,7 +24,6 @@ _ORDER = (
 )
 _SHOWN = {SessionState.OVER: "ending", SessionState.UNKNOWN: "expired"}
 _GONE = (SessionState.EXPIRED, SessionState.UNKNOWN)
-_NUMBERS = ("at", "progress")
 
 
 class SessionView:
@@ -41,7 +41,10 @@ class SessionView:
         self._state = SessionState.STARTING
         self._reason = ""
         self._now = 0.0
+        self._started = 0.0
         self._max_date = 0.0
+        self._tasks: dict[str, TaskView] = {}
+        self._devices: dict[str, dict[str, Any]] = {}
 
     def add(self, sid: str) -> None:
         self.sids.add(sid)
@@ -64,17 +67,35 @@ class SessionView:
         return self._state in _GONE
 
     def see(self, record: SessionRecord) -> Message:
-        """Take over what the store has. Returns the message for pages."""
+        """Take over what the store has. Returns the message for pages that were told nothing yet."""
         self._state, self._reason = record.state, record.reason
         self._now, self._max_date = record.now, record.number("max_date")
-        return self._message()
+        self._started = started_at(record)
+        name, data = self._message()
+        tasks = [task.shown() for task in self._tasks.values()]
+        return name, {**data, "tasks": tasks, "devices": list(self._devices.values())}
+
+    def recall(self, position: str, fields: Mapping[str, str]) -> None:
+        """Take over an event from before anybody was shown the session; its state comes with `see`.
+
+        Errors: those of `hear`.
+        """
+        self.position = position
+        if "device" in fields:
+            self._hear_device(fields)
+        elif "task" in fields:
+            self._hear_task(fields)
 
     def hear(self, position: str, fields: Mapping[str, str]) -> Message | None:
-        """Take over one event. Returns the message for pages; None: they know it already."""
+        """Take over one event. Returns the message for pages; None: they know it already.
+
+        Errors: ValueError, TypeError, KeyError for an event that makes no sense; its position is passed all the same.
+        """
         self.position = position
-        if "device" in fields or "task" in fields:
-            data = {name: float(value) if name in _NUMBERS else value for name, value in fields.items()}
-            return ("device" if "device" in fields else "task"), data
+        if "device" in fields:
+            return "device", self._hear_device(fields)
+        if "task" in fields:
+            return "task", self._hear_task(fields)
         state = _state_of(fields.get("state", ""))
         if state is None or _ORDER.index(state) <= _ORDER.index(self._state):
             return None
@@ -84,12 +105,35 @@ class SessionView:
         self._max_date = float(fields.get("max_date", self._max_date))
         return self._message()
 
+    def _hear_device(self, fields: Mapping[str, str]) -> dict[str, Any]:
+        """Note the condition of a device for pages that come later, as long as the session holds it."""
+        device = fields["device"]
+        data = {**fields, "at": float(fields["at"])}
+        if fields.get("hold", "reserved") == "reserved":
+            self._devices[device] = data
+        else:
+            self._devices.pop(device, None)
+        return data
+
+    def _hear_task(self, fields: Mapping[str, str]) -> dict[str, Any]:
+        task_id = fields["task"]
+        task = self._tasks.setdefault(task_id, TaskView(task_id, fields["name"]))
+        told = task.hear(fields)
+        if task.over:
+            del self._tasks[task_id]
+        return told
+
     def _message(self) -> Message:
         left = 0.0 if self.over else max(0.0, self._max_date - self._now)
         return "session", {
-            "state": shown_state(self._state), "reason": self._reason, "now": self._now, "max_date": self._max_date,
-            "time_left": left,
+            "state": shown_state(self._state), "reason": self._reason, "now": self._now, "started": self._started,
+            "max_date": self._max_date, "time_left": left,
         }  # fmt: skip
+
+
+def started_at(record: SessionRecord) -> float:
+    """When the session began for its user: a slot may have begun earlier. UTC seconds since 1970."""
+    return max(record.number("start_date"), record.number("created"))
 
 
 def shown_state(state: SessionState) -> str:

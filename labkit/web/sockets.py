@@ -220,6 +220,7 @@ class LabSockets:
         return {"result": self._call(record, asked.device, asked.command, asked.args, asked.kwargs)}
 
     def _poll(self, sid: str, record: SessionRecord, given: Any) -> Answer:
+        self.relay.keep_going()
         return {"state": shown_state(record.state), "now": record.now, "time_left": record.time_left}
 
     def _log_out(self, sid: str, record: SessionRecord, given: Any) -> Answer:

@@ -6,12 +6,12 @@
  * them: typed text must never reach a board later than its writer believes.
  */
 
-const SCROLLBACK = 5_000; // lines
 const CHUNK = 256; // bytes in one call, so that a paste never holds the device for long
 const PASTE_LINES = 5; // a paste of more lines is asked about
 const SHOW_PROGRESS_ABOVE = 2 * CHUNK;
 const ENTER = { cr: "\r", lf: "\n", crlf: "\r\n" };
-const DARK = window.matchMedia("(prefers-color-scheme: dark)");
+const HINT_AFTER = 1_200; // ms without a byte; what is kept comes sooner
+const HINT = "Nothing from the board yet. Press <kbd>Enter</kbd> to wake it.";
 
 const STYLE = `
 .serial { --screen: #fbfcfd; flex: 1; display: flex; flex-direction: column; gap: .6rem; }
@@ -21,6 +21,7 @@ const STYLE = `
 .serial-screen:focus-within { outline: 2px solid var(--accent); outline-offset: 1px; }
 .serial[data-usable="false"] .serial-screen { border-style: dashed; border-color: var(--edge); }
 .serial-host { position: absolute; inset: .6rem 0 .6rem .7rem; }
+.serial-hint { position: absolute; inset: 2.25rem .75rem auto; color: var(--quiet); font-size: .875rem; pointer-events: none; }
 .serial-options { position: relative; }
 .serial-options > summary { list-style: none; }
 .serial-options > summary::-webkit-details-marker { display: none; }
@@ -34,23 +35,18 @@ const STYLE = `
   .serial-bar .push { display: none; } .serial-bar :is(button, .button) { width: 100%; padding-inline: .2rem; } }
 `;
 
-const LIGHT_THEME = { background: "#fbfcfd", foreground: "#1b2430", cursor: "#1d5fc4", selectionBackground: "#bcd4f7",
-  scrollbarSliderBackground: "#838da04d", scrollbarSliderHoverBackground: "#838da080", scrollbarSliderActiveBackground: "#838da0b3" };
-const DARK_THEME = { background: "#0c1014", foreground: "#dfe5ec", cursor: "#86b3ff", selectionBackground: "#2b4a78",
-  green: "#6cc98d", red: "#ff8a80", scrollbarSliderBackground: "#66738a59", scrollbarSliderHoverBackground: "#66738a8c", scrollbarSliderActiveBackground: "#66738abf" };
-
 /**
  * Put a terminal for `device` into `element`. The terminal is at `element.terminal` for scripts of a lab and for tests.
  * @param {HTMLElement & {terminal?: any}} element @param {any} device
  */
 export default async function mount(element, device) {
-  const modules = ["vendor/xterm.mjs", "vendor/addon-fit.mjs", "transcript.js", "clipboard.js"];
-  const [{ Terminal }, { FitAddon }, { Transcript }, { copyText }] = await Promise.all([
-    ...modules.map((module) => import(device.assets + module)),
-    addStyle(`${device.assets}vendor/xterm.css`),
-  ]);
+  const modules = ["terminal.js", "transcript.js", "clipboard.js", "sentences.js"].map((name) => import(device.assets + name));
+  const [tools, { Transcript }, { copyText }, { cameBack }] = await Promise.all(modules);
+  device.noun = "board";
+  addStyle();
   const panel = build(element, device);
-  const terminal = (element.terminal = makeTerminal(Terminal));
+  const names = { label: `Terminal of ${device.title}`, describedBy: `${panel.leave} ${panel.hint.id}` };
+  const terminal = (element.terminal = await tools.openTerminal(panel.host, names));
   const options = new Options(device.name, panel, terminal);
   const sender = new Sender(device, (left) => showProgress(panel, left));
   const transcript = new Transcript();
@@ -61,20 +57,46 @@ export default async function mount(element, device) {
     if (options.echo) terminal.write(text.replaceAll("\r", "\r\n").replaceAll("\x7f", "\b \b"));
     sender.send(new TextEncoder().encode(sent));
   };
-  show(terminal, FitAddon, panel.host);
-  terminal.textarea.setAttribute("aria-label", `Terminal of ${device.title}`);
-  terminal.textarea.setAttribute("aria-describedby", panel.hint);
   terminal.onData(type);
   terminal.onBinary((/** @type {string} */ text) => device.usable && sender.send(Uint8Array.from(text, (letter) => letter.charCodeAt(0))));
-  receive(device, terminal, transcript);
-  guardKeys(terminal, copyText);
+  tools.showFeed(device, "received", terminal, { transcript, heard: hintUntilHeard(panel, device) });
+  sayWhenBack(device, () => {
+    tools.writeAside(terminal, cameBack(device.noun));
+    transcript.note(`… ${cameBack(device.noun)} …`);
+  });
   guardPaste(panel, terminal, device);
-  wireBar(panel, device, sender);
-  wireText(panel, device, terminal, transcript, copyText);
+  wireBar(panel, device, sender, () => tools.focusAgain(terminal));
+  wireText(panel, device, transcript, { terminal, copyText, ...tools });
   for (const key of panel.keys.children) key.addEventListener("click", () => (type(key.dataset.keys), terminal.focus()));
   const update = () => (element.dataset.usable = String(device.usable));
   device.addEventListener("change", update);
   update();
+}
+
+/**
+ * Say in an empty terminal that it is not dead, until the board says something.
+ * @param {any} panel @param {any} device @returns {() => void} call it when the board has said something
+ */
+function hintUntilHeard(panel, device) {
+  let quiet = false;
+  const update = () => (panel.hint.innerHTML = quiet && device.usable ? HINT : "");
+  const timer = setTimeout(() => ((quiet = true), update()), HINT_AFTER);
+  device.addEventListener("change", update);
+  return () => {
+    clearTimeout(timer);
+    quiet = false;
+    update();
+  };
+}
+
+/** Call `say` when the device is ok again after it was not. @param {any} device @param {() => void} say */
+function sayWhenBack(device, say) {
+  let before = device.condition;
+  device.addEventListener("change", () => {
+    const { condition } = device;
+    if (condition === "ok" && before !== "ok" && device.held && !device.over) say();
+    before = condition;
+  });
 }
 
 /** Collects what is typed while a call is under way and sends it with the next: in order, nothing twice. */
@@ -118,8 +140,8 @@ class Sender {
 
   /** @param {any} error @param {number} dropped */
   _failed(error, dropped) {
-    const rest = dropped ? ` ${count(dropped)} that waited behind it were not sent.` : "";
-    this._device.say(sentence(error) + rest);
+    const rest = dropped ? ` ${bytes(dropped)} that waited behind it were not sent.` : "";
+    this._device.say(error.message + rest, { details: error.details });
   }
 }
 
@@ -180,74 +202,9 @@ function closeWhenLeft(details) {
   });
 }
 
-/** @param {any} Terminal */
-function makeTerminal(Terminal) {
-  const terminal = new Terminal({
-    scrollback: SCROLLBACK,
-    fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono") || "monospace",
-    fontSize: window.innerWidth < 700 ? 13 : 14,
-    lineHeight: 1.25,
-    cursorBlink: !window.matchMedia("(prefers-reduced-motion: reduce)").matches,
-    cursorInactiveStyle: "outline",
-    ignoreBracketedPasteMode: true, // a board gets the text and nothing around it
-    minimumContrastRatio: 4.5,
-    theme: DARK.matches ? DARK_THEME : LIGHT_THEME,
-  });
-  DARK.addEventListener("change", () => (terminal.options.theme = DARK.matches ? DARK_THEME : LIGHT_THEME));
-  return terminal;
-}
-
-/** @param {any} terminal @param {any} FitAddon @param {HTMLElement} host */
-function show(terminal, FitAddon, host) {
-  const fit = new FitAddon();
-  terminal.loadAddon(fit);
-  terminal.open(host);
-  if (document.activeElement === document.body && document.querySelectorAll("[data-device]").length === 1) terminal.focus();
-  new ResizeObserver(() => host.clientWidth > 0 && fit.fit()).observe(host);
-}
-
-/**
- * Show what the device says. Text from before this page was there is not answered: a terminal that is asked where its
- * cursor is would otherwise type into the board after each reload.
- * @param {any} device @param {any} terminal @param {any} transcript
- */
-function receive(device, terminal, transcript) {
-  let replaying = false;
-  const swallow = () => replaying;
-  const questions = [{ final: "c" }, { prefix: ">", final: "c" }, { final: "n" }, { prefix: "?", final: "n" }];
-  for (const question of questions) terminal.parser.registerCsiHandler(question, swallow);
-  device.subscribe("received", (/** @type {Uint8Array} */ data, /** @type {{lost: number, history: boolean}} */ { lost, history }) => {
-    if (lost) {
-      terminal.write(`\x18\r\n\x1b[2m${gap(lost)}\x1b[22m\r\n`); // \x18 ends what the lost bytes left half said
-      transcript.note(gap(lost));
-    }
-    transcript.add(data);
-    if (!history) return new Promise((done) => terminal.write(data, done));
-    terminal.write("", () => (replaying = true));
-    return new Promise((done) => terminal.write(data, () => ((replaying = false), done(undefined))));
-  });
-}
-
-/** The line that stands for bytes that did not come. @param {number} lost */
-function gap(lost) {
-  return `… ${lost > 0 ? `${count(lost)} ${lost === 1 ? "was" : "were"} dropped` : "some bytes were dropped"} …`;
-}
-
-/** Esc and then Tab leaves the terminal; Ctrl+Shift+C copies. @param {any} terminal @param {any} copyText */
-function guardKeys(terminal, copyText) {
-  let escaped = false;
-  terminal.attachCustomKeyEventHandler((/** @type {KeyboardEvent} */ event) => {
-    if (event.type !== "keydown" || event.key === "Shift") return true;
-    if (event.key === "Tab" && escaped) {
-      escaped = false;
-      return false; // the browser moves the focus
-    }
-    escaped = event.key === "Escape";
-    if (!(event.ctrlKey && event.shiftKey && event.code === "KeyC")) return true;
-    event.preventDefault();
-    if (terminal.hasSelection()) copyText(terminal.getSelection());
-    return false;
-  });
+/** How many lines a text has; a newline at its end begins no other one. @param {string} text */
+function linesIn(text) {
+  return text.replace(/(\r\n|\r|\n)$/, "").split(/\r\n|\r|\n/).length;
 }
 
 /** Ask before many lines are pasted: a board runs each of them. @param {any} panel @param {any} terminal @param {any} device */
@@ -261,11 +218,11 @@ function guardPaste(panel, terminal, device) {
     "paste",
     (/** @type {ClipboardEvent} */ event) => {
       text = event.clipboardData?.getData("text/plain") ?? "";
-      const lines = text.split(/\r\n|\r|\n/).length;
+      const lines = linesIn(text);
       if (lines <= PASTE_LINES || !device.usable) return;
       event.preventDefault();
       event.stopPropagation();
-      panel.question.textContent = `Paste ${lines} lines (${count(new TextEncoder().encode(text).length)}) into the terminal?`;
+      panel.question.textContent = `Paste ${lines} lines (${bytes(new TextEncoder().encode(text).length)}) into the terminal?`;
       panel.ask.hidden = false;
       panel.paste.focus();
     },
@@ -275,57 +232,47 @@ function guardPaste(panel, terminal, device) {
   panel.cancel.addEventListener("click", close);
 }
 
-/** What one does to the board. @param {any} panel @param {any} device @param {Sender} sender */
-function wireBar(panel, device, sender) {
+/** What one does to the board. @param {any} panel @param {any} device @param {Sender} sender @param {() => void} back to the terminal */
+function wireBar(panel, device, sender, back) {
   const run = async (/** @type {string} */ command, /** @type {string} */ done) => {
+    back(); // before the answer: what is typed then waits its turn
     try {
       await device.call(command);
       device.say(done, { tone: "info" });
     } catch (error) {
-      device.say(sentence(error));
+      device.say(error);
     }
   };
   panel.reset.addEventListener("click", () => run("reset", "The board has been reset."));
   panel.break.addEventListener("click", () => run("send_break", "A break has been sent."));
-  panel.stop.addEventListener("click", () => device.say(`${count(sender.stop())} were not sent.`, { tone: "info" }));
+  panel.stop.addEventListener("click", () => device.say(`${bytes(sender.stop())} were not sent.`, { tone: "info" }));
   const update = () => (panel.reset.disabled = panel.break.disabled = !device.usable);
   device.addEventListener("change", update);
   update();
 }
 
-/** What one does with its text. @param {any} panel @param {any} device @param {any} terminal @param {any} transcript @param {any} copyText */
-function wireText(panel, device, terminal, transcript, copyText) {
-  panel.clear.addEventListener("click", () => (terminal.clear(), terminal.focus()));
-  panel.download.addEventListener("click", () => transcript.save(device.name));
+/** What one does with its text. @param {any} panel @param {any} device @param {any} transcript @param {any} tools */
+function wireText(panel, device, transcript, { terminal, copyText, textOf, focusAgain }) {
+  panel.clear.addEventListener("click", () => (terminal.clear(), focusAgain(terminal)));
+  panel.download.addEventListener("click", () => (transcript.save(device.name), focusAgain(terminal)));
   panel.copy.addEventListener("click", async () => {
     const done = await copyText(textOf(terminal));
     device.say(done ? "The whole text has been copied." : "This browser does not let the page copy. Select the text and copy it.", { tone: "info" });
+    focusAgain(terminal);
   });
-}
-
-/** Everything that the terminal holds, wrapped lines joined. @param {any} terminal */
-function textOf(terminal) {
-  const { active } = terminal.buffer;
-  let text = "";
-  for (let row = 0; row < active.length; row += 1) {
-    const line = active.getLine(row);
-    const goesOn = active.getLine(row + 1)?.isWrapped ?? false;
-    text += line.translateToString(!goesOn) + (goesOn ? "" : "\n");
-  }
-  return `${text.trimEnd()}\n`;
 }
 
 /** @param {any} panel @param {number} left */
 function showProgress(panel, left) {
   if (left > SHOW_PROGRESS_ABOVE) panel.sending.hidden = false;
   else if (left === 0) panel.sending.hidden = true;
-  panel.left.textContent = `Sending, ${count(left)} left`;
+  panel.left.textContent = `Sending, ${bytes(left)} left`;
 }
 
 /** The panel's pieces by name. @param {HTMLElement} element @param {any} device */
 function build(element, device) {
-  element.classList.add("serial");
-  const hint = `leave-${device.name.replace(/[^\w-]/g, "-")}`;
+  element.classList.add("serial", "fill");
+  const own = device.name.replace(/[^\w-]/g, "-");
   element.innerHTML = `
     <div class="serial-bar bar" role="group" aria-label="Board and text">
       <button type="button" data-testid="reset">Reset board</button><button type="button" data-testid="break">Send break</button>
@@ -343,9 +290,10 @@ function build(element, device) {
     </div>
     <div class="serial-ask bar" role="alert" hidden><span data-testid="question"></span>
       <button type="button" data-testid="paste">Paste</button><button type="button" data-testid="cancel">Cancel</button></div>
-    <div class="serial-screen"><div class="serial-host"></div></div>
+    <div class="serial-screen"><div class="serial-host"></div>
+      <p class="serial-hint" id="hint-${own}" data-testid="hint" role="status"></p></div>
     <div class="serial-keys bar" aria-label="Keys" role="group"></div>
-    <div class="serial-foot aside"><span class="serial-leave" id="${hint}">Press <kbd>Esc</kbd>, then <kbd>Tab</kbd> to leave the terminal.</span>
+    <div class="serial-foot aside"><span class="serial-leave" id="leave-${own}">Press <kbd>Esc</kbd>, then <kbd>Tab</kbd> to leave the terminal.</span>
       <span data-testid="sending" hidden><span data-testid="left"></span> <button type="button" data-testid="stop">Stop</button></span></div>`;
   /** @type {Record<string, any>} */
   const panel = {};
@@ -354,7 +302,7 @@ function build(element, device) {
   Object.assign(panel, { host: find("host"), sheet: find("sheet"), ask: find("ask"), keys: find("keys") });
   panel.reset.hidden = !("reset" in device.commands);
   panel.break.hidden = !("send_break" in device.commands);
-  panel.hint = hint;
+  panel.leave = `leave-${own}`;
   addKeys(panel.keys);
   return panel;
 }
@@ -369,26 +317,17 @@ function addKeys(place) {
   }
 }
 
-/** Add xterm's style sheet and the panel's own to the page, once. @param {string} address */
-async function addStyle(address) {
-  if (document.querySelector(`link[href="${address}"]`)) return;
-  const own = new CSSStyleSheet();
+/** Add the panel's own style to the page, once. */
+function addStyle() {
+  if (document.adoptedStyleSheets.some((sheet) => Reflect.get(sheet, "labkitSerial"))) return;
+  const own = Object.assign(new CSSStyleSheet(), { labkitSerial: true });
   own.replaceSync(STYLE);
   document.adoptedStyleSheets.push(own);
-  const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href: address });
-  const loaded = new Promise((done) => (link.onload = link.onerror = done));
-  document.head.append(link);
-  await loaded;
 }
 
-/** @param {any} error */
-function sentence(error) {
-  return error.kind === "DeviceBusyError" ? "The device is busy with another call: this was not done." : error.message;
-}
-
-/** @param {number} bytes */
-function count(bytes) {
-  return `${bytes.toLocaleString("en")} byte${bytes === 1 ? "" : "s"}`;
+/** @param {number} number */
+function bytes(number) {
+  return `${number.toLocaleString("en")} byte${number === 1 ? "" : "s"}`;
 }
 
 /** @param {Uint8Array} first @param {Uint8Array} second */

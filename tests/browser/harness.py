@@ -35,7 +35,7 @@ CONSOLE_COMMANDS = {
     "reset": {"panel": True, "help": "Reset the board."},
     "read_until": {"panel": False},
 }
-MOTOR_COMMANDS = {
+MOTOR_COMMANDS: dict[str, dict[str, Any]] = {
     "turn": {
         "panel": True,
         "help": "Turn the motor.",
@@ -57,6 +57,9 @@ class PretendedLab:
     def __init__(self, port: int = 0):
         self.state: dict[str, Any] = {"state": "active", "reason": ""}
         self.ends = time.time() + 1200
+        self.length = 1800.0
+        self.benches: list[str] = ["Arduino bench 1"]
+        self.tasks: list[dict[str, Any]] = []
         self.title = "Arduino lab"
         self.back = "/course"
         self.kept = bytearray()  # what the console has said; a cursor is an offset in it
@@ -115,6 +118,11 @@ class PretendedLab:
         self.console = {"condition": condition, "reason": reason}
         self.sockets.emit("device", {"device": "bench-1/console", "hold": "reserved", **self.console})
 
+    def tell_task(self, **news: Any) -> None:
+        self.sockets.emit(
+            "task", {"task": "t1", "name": "program", "status": "running", "progress": None, "log": [], **news}
+        )
+
     def break_connections(self) -> None:
         """Every socket breaks, as by a network that goes away."""
         engine = self.sockets.server.eio
@@ -124,7 +132,8 @@ class PretendedLab:
 
     def session(self) -> dict[str, Any]:
         now = time.time()
-        return {**self.state, "now": now, "max_date": self.ends, "time_left": max(0.0, self.ends - now)}
+        left = max(0.0, self.ends - now)
+        return {**self.state, "now": now, "started": self.ends - self.length, "max_date": self.ends, "time_left": left}
 
     # The pages
 
@@ -142,6 +151,7 @@ class PretendedLab:
         return {
             "title": self.title,
             "username": "Ada Lovelace",
+            "benches": self.benches,
             "session": self.session(),
             "back": self.back,
             "devices": [console, *self.extra_devices],
@@ -196,7 +206,8 @@ class PretendedLab:
         if self.state["state"] != "active":
             raise Refused("The session is over.", {"reason": self.state["reason"]})
         sid = request.sid  # type: ignore[attr-defined]
-        self.sockets.emit("session", self.session(), to=sid)
+        console = {"device": "bench-1/console", **self.console}
+        self.sockets.emit("session", {**self.session(), "tasks": self.tasks, "devices": [console]}, to=sid)
 
     def _on_disconnect(self, reason: object = None) -> None:
         self.watching.discard(request.sid)  # type: ignore[attr-defined]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.harness import PretendedLab
 
@@ -48,8 +49,8 @@ def test_refusal_says_what_is_missing_and_counts_down(page: Page, lab: Pretended
     show(page, lab, "refused", message=REFUSAL, until=time.time() + 3, retry="/again")
     expect(page.get_by_test_id("refusal")).to_have_text(REFUSAL)
     expect(page.get_by_test_id("retry")).to_have_attribute("href", "/again")
-    expect(page.locator("[data-wait]")).to_contain_text("second")
-    expect(page.locator("[data-wait]")).to_contain_text("It should be free now.", timeout=10_000)
+    expect(page.get_by_test_id("wait")).to_have_text(re.compile(r"^Try again at [\d:]+ UTC, in \d s\.$"))
+    expect(page.get_by_test_id("wait")).to_have_text("It should be free now.", timeout=10_000)
 
 
 @pytest.mark.parametrize(("kind", "heading"), [
@@ -86,3 +87,24 @@ def test_demo_starts_by_a_post_and_shows_a_refusal(page: Page, lab: PretendedLab
     expect(page.get_by_test_id("refusal")).to_have_text(REFUSAL)
     with page.expect_request(lambda request: request.method == "POST"):
         page.get_by_test_id("start").click()
+
+
+def test_times_are_the_readers_own_and_read_alike_everywhere(browser: Browser, lab: PretendedLab) -> None:
+    context = browser.new_context(timezone_id="Asia/Kolkata", locale="de-DE")
+    page = context.new_page()
+    show(page, lab, "ended", reason="time", ended_at=1_763_812_930.5)
+    expect(page.get_by_test_id("ended")).to_contain_text("Ended at 17:32:10.")
+    text = "bench-1 is reserved by another session since 13:02:28 UTC until 13:07:28 UTC."
+    ours = "bench-1 is reserved by another session since 18:32:28 until 18:37:28."
+    until = time.time() + 3600
+    for name in ("refused", "demo"):
+        show(page, lab, name, message=text, refusal=text, until=until, seconds=60)
+        expect(page.get_by_test_id("refusal")).to_have_text(ours)
+        expect(page.get_by_test_id("wait")).to_have_text(
+            re.compile(r"^Try again at \d\d:\d\d:\d\d, in (1 h|59 min \d+ s)\.$")
+        )
+    page.goto(f"{lab.url}/labkit/page")
+    expect(page.locator("#link")).to_have_attribute("data-state", "online")
+    lab.end("time")
+    expect(page.locator("#ended-time")).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
+    context.close()

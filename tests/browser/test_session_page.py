@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.harness import MOTOR_COMMANDS, PREFIX, PretendedLab
+from tests.browser.student import TERMINAL, calls, enter, shows, until
 
-TERMINAL = """() => {
-    const buffer = document.querySelector('[data-device="bench-1/console"] .panel')?.terminal?.buffer.active;
-    const lines = Array.from({ length: buffer?.length ?? 0 }, (_, row) => buffer.getLine(row).translateToString(true));
-    return lines.join("\\n").trimEnd();
-}"""
 MOTOR = {
     "name": "bench-1/motor",
     "title": "Motor",
@@ -27,31 +21,6 @@ MOTOR = {
     "commands": MOTOR_COMMANDS,
     "feeds": {},
 }
-
-
-def enter(page: Page, lab: PretendedLab) -> None:
-    """Open the page and click into the terminal."""
-    page.goto(f"{lab.url}/labkit/page")
-    expect(page.locator("#devices")).to_have_attribute("data-ready", "true")
-    expect(page.locator("#link")).to_have_attribute("data-state", "online")
-    page.click(".xterm-screen")
-
-
-def until(page: Page, holds: Callable[[], bool]) -> None:
-    """Wait until something is so; the page's own events are let through meanwhile."""
-    for _ in range(200):
-        if holds():
-            return
-        page.wait_for_timeout(50)
-    pytest.fail("it did not come true within 10 s")
-
-
-def shows(page: Page, text: str) -> None:
-    until(page, lambda: text in page.evaluate(TERMINAL))
-
-
-def calls(lab: PretendedLab) -> list[dict[str, Any]]:
-    return [message for event, message in lab.events if event == "call"]
 
 
 def test_typed_line_reaches_the_board_and_its_answer_is_shown(page: Page, lab: PretendedLab) -> None:
@@ -90,12 +59,16 @@ def test_many_pasted_lines_are_asked_about(page: Page, lab: PretendedLab) -> Non
         const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
         document.querySelector(".xterm-helper-textarea").dispatchEvent(event);
     }"""
-    page.evaluate(paste, "one\ntwo\nthree\nfour\nfive\nsix")
-    expect(page.get_by_test_id("question")).to_have_text("Paste 6 lines (27 bytes) into the terminal?")
+    page.evaluate(paste, "one\r\ntwo\r\nthree\r\nfour\r\nfive\r\n")  # five lines: the last newline begins no other
+    until(page, lambda: b"".join(lab.written) == b"one\rtwo\rthree\rfour\rfive\r")
+    lab.written.clear()
+    lab.events.clear()
+    page.evaluate(paste, "one\ntwo\nthree\nfour\nfive\nsix\n")
+    expect(page.get_by_test_id("question")).to_have_text("Paste 6 lines (28 bytes) into the terminal?")
     assert calls(lab) == []
     page.get_by_test_id("paste").click()
     shows(page, "unknown command: five")
-    until(page, lambda: b"".join(lab.written) == b"one\rtwo\rthree\rfour\rfive\rsix")
+    until(page, lambda: b"".join(lab.written) == b"one\rtwo\rthree\rfour\rfive\rsix\r")
 
 
 def test_broken_connection_resumes_without_a_lost_byte(page: Page, lab: PretendedLab) -> None:
@@ -193,7 +166,7 @@ def test_refused_call_is_explained_and_what_waited_is_not_sent(page: Page, lab: 
     enter(page, lab)
     lab.fail_calls = {"kind": "DeviceBusyError", "message": "Device 'bench-1/console' is busy."}
     page.keyboard.type("x")
-    expect(page.get_by_test_id("notice")).to_contain_text("The device is busy with another call: this was not done.")
+    expect(page.get_by_test_id("notice")).to_contain_text("The board is busy with something else: this was not done.")
     lab.fail_calls = {"kind": "DriverError", "message": "The line is stuck. Tell the lab's staff."}
     page.get_by_test_id("reset").click()
     expect(page.get_by_test_id("notice")).to_have_text("The line is stuck. Tell the lab's staff.")
@@ -298,13 +271,20 @@ def test_unplugged_device_is_told_and_comes_back(page: Page, lab: PretendedLab) 
     enter(page, lab)
     lab.set_condition("offline", "unplugged")
     expect(page.get_by_test_id("condition")).to_have_text("Offline")
-    expect(page.get_by_test_id("reason")).to_have_text(
-        "This device is not there: unplugged. It comes back by itself when it can."
-    )
+    away = "The board is not reachable right now. It comes back by itself; wait a moment."
+    expect(page.get_by_test_id("reason")).to_have_text(away)
+    expect(page.get_by_test_id("details")).to_have_text("unplugged")
+    expect(page.get_by_test_id("details")).to_be_hidden()
     expect(page.get_by_test_id("reset")).to_be_disabled()
+    page.keyboard.type("x")
+    expect(page.get_by_test_id("notice")).to_have_text(f"{away} What you type is not sent.")
     lab.set_condition("ok")
     expect(page.get_by_test_id("reason")).to_be_hidden()
     expect(page.get_by_test_id("reset")).to_be_enabled()
+    expect(page.get_by_test_id("condition")).to_have_text("Ready")
+    shows(page, "… the board was away and has been put into its safe state …")
+    expect(page.get_by_test_id("notice")).to_be_hidden()
+    assert calls(lab) == []
 
 
 def test_store_that_is_away_is_told(page: Page, lab: PretendedLab) -> None:
@@ -329,14 +309,24 @@ def test_panel_that_fails_breaks_no_other(page: Page, lab: PretendedLab, complai
 
 
 def test_device_without_a_panel_gets_forms_from_its_schemas(page: Page, lab: PretendedLab) -> None:
-    lab.extra_devices = [MOTOR]
+    speed = {"type": "integer", "title": "Speed", "minimum": 0, "maximum": 100, "default": 50}
+    schema = MOTOR_COMMANDS["turn"]["schema"]
+    turn = {**MOTOR_COMMANDS["turn"], "schema": {**schema, "properties": {**schema["properties"], "speed": speed}}}
+    lab.extra_devices = [{**MOTOR, "commands": {"turn": turn}}]
     enter(page, lab)
     form = page.locator('[data-device="bench-1/motor"] form')
+    expect(form).to_contain_text("Turn the motor.")
+    expect(form).to_contain_text("Degrees -360 to 360")
+    expect(form).to_contain_text("Speed 0\u2013100")
+    form.get_by_label("Speed").fill("101")
     form.get_by_label("Degrees").fill("12.5")
+    form.get_by_role("button", name="Turn").click()
+    assert calls(lab) == []  # the browser itself refuses 101
+    form.get_by_label("Speed").fill("99")
     form.get_by_label("Direction").select_option("left")
     form.get_by_role("button", name="Turn").click()
     expect(form.locator("output")).to_have_text("Done.")
-    assert calls(lab)[-1]["kwargs"] == {"degrees": 12.5, "direction": "left", "hold": False}
+    assert calls(lab)[-1]["kwargs"] == {"degrees": 12.5, "direction": "left", "hold": False, "speed": 99}
 
 
 def test_panel_of_the_documentation_works(page: Page, lab: PretendedLab, root: Path) -> None:
@@ -355,8 +345,9 @@ def test_panel_of_the_documentation_works(page: Page, lab: PretendedLab, root: P
 
 def test_state_feed_without_a_panel_shows_its_last_value(page: Page, lab: PretendedLab) -> None:
     lab.states = {"position": {"degrees": 90}}
-    lab.extra_devices = [{**MOTOR, "feeds": {"position": {"type": "state"}}}]
+    lab.extra_devices = [{**MOTOR, "feeds": {"position": {"type": "state", "help": "Where the motor stands."}}}]
     enter(page, lab)
+    expect(page.locator('[data-device="bench-1/motor"]')).to_contain_text("Where the motor stands.")
     expect(page.get_by_label("Feed position")).to_contain_text('"degrees": 90')
 
 

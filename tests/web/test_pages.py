@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from labkit import requires_active
 from labkit.store.sessions import SessionState
 from labkit.testing.store import StoreServer
 from tests.small_lab import SmallLab
-from tests.toy import wait_until
+from tests.toy import World, wait_until
 
 MakeLab = Callable[..., SmallLab]
 
@@ -33,6 +34,8 @@ def test_page_shows_the_session_and_its_devices(make: MakeLab) -> None:
     assert (data["title"], data["username"], data["back"]) == ("Wind tunnel", "Ada Lovelace", "http://rlms.invalid/b")
     assert data["session"]["state"] == "active"
     assert 0 < data["session"]["time_left"] <= 60
+    assert data["session"]["max_date"] - data["session"]["started"] == pytest.approx(60)
+    assert data["benches"] == ["bench-1"]
     assert [device["name"] for device in data["devices"]] == ["bench-1/toy", "bench-1/other"]
     toy = data["devices"][0]
     assert (toy["kind"], toy["condition"], toy["panel"]) == ("toy", "ok", None)
@@ -42,13 +45,47 @@ def test_page_shows_the_session_and_its_devices(make: MakeLab) -> None:
     assert "world-" not in answer.text  # options are never published
 
 
+def test_page_names_the_title_of_the_bench(make: MakeLab, tmp_path: Path) -> None:
+    (tmp_path / "devices").mkdir()
+    titled = f'[bench]\ntitle = "Bench by the window"\n\n[toy]\ndriver = "toy"\nworld = "{World().name}"\n'
+    (tmp_path / "devices" / "bench-2.toml").write_text(titled)
+    lab = make(devices=["toy"]).up()
+    lab.wait_free("bench-2")
+    lab.start()  # has bench-1
+    html = lab.student(lab.start()).get("/labkit/").text
+    assert page_data(html)["benches"] == ["Bench by the window"]
+    assert '<p data-testid="facts">Bench by the window · ada</p>' in html
+
+
 def test_page_of_a_lab_without_devices(lab: SmallLab) -> None:
     assert page_data(lab.student(lab.start()).get("/labkit/").text)["devices"] == []
 
 
-def test_stranger_gets_no_page(lab: SmallLab) -> None:
-    for path in ("/labkit/", "/labkit/ended"):
-        assert lab.client().get(path).status_code == 403
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/labkit/", "/labkit/ended", "/callback/no-such-session", "/guarded"])
+def test_stranger_gets_a_page_that_says_why(make: MakeLab, path: str) -> None:
+    lab = make(LABKIT_TITLE="Wind tunnel")
+    lab.view("/guarded", requires_active(lambda: "mine"))
+    answer = lab.client().get(path, headers=BROWSER)
+    assert (answer.status_code, answer.mimetype) == (403, "text/html")
+    assert 'data-kind="forbidden"' in answer.text
+    assert "Access forbidden" in answer.text
+    assert "Wind tunnel" in answer.text
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "application/json", "text/html;q=0"])
+def test_program_without_a_session_gets_two_words(lab: SmallLab, accept: str | None) -> None:
+    for path in ("/labkit/", "/labkit/ended", "/callback/no-such-session"):
+        answer = lab.client().get(path, headers={"Accept": accept} if accept else {})
+        assert (answer.status_code, answer.text) == (403, "Access forbidden")
+
+
+def test_link_for_strangers_goes_before_the_page(make: MakeLab) -> None:
+    lab = make(WEBLAB_UNAUTHORIZED_LINK="/elsewhere")
+    assert lab.client().get("/labkit/", headers=BROWSER).location == "/elsewhere"
 
 
 def test_page_after_the_end_leads_to_why(lab: SmallLab) -> None:

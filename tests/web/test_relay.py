@@ -271,6 +271,27 @@ def test_a_device_that_comes_back_or_goes_is_shown(bench: FeedBench, relay: Rela
     assert (shown["device"], shown["condition"], shown["reason"]) == (bench.device, "offline", "unplugged")
 
 
+def test_a_page_that_comes_later_is_shown_what_has_happened_to_devices(
+    bench: FeedBench, relay: Relay, viewers: Viewers
+) -> None:
+    session, _ = bench.start()
+    bench.report(0, Condition.OFFLINE, "unplugged")
+    relay.watch("a", session)
+    wait_until(lambda: viewers.events("a", "session"))
+    (device,) = viewers.events("a", "session")[0]["devices"]
+    assert (device["device"], device["condition"], device["reason"]) == (bench.device, "offline", "unplugged")
+    assert viewers.events("a", "session")[0]["tasks"] == []
+
+
+def test_more_has_happened_than_one_read_brings(bench: FeedBench, relay: Relay, viewers: Viewers) -> None:
+    session, _ = bench.start()
+    for number in range(150):
+        bench.report(0, Condition.OFFLINE, f"reason {number}")
+    relay.watch("a", session)
+    wait_until(lambda: viewers.events("a", "session"))
+    assert viewers.events("a", "session")[0]["devices"][0]["reason"] == "reason 149"
+
+
 def test_feeds_stop_with_the_session_and_its_page_is_let_go(bench: FeedBench, relay: Relay, viewers: Viewers) -> None:
     session, fence = bench.start()
     view(relay, bench, "a", session)
@@ -364,25 +385,76 @@ def test_the_thread_starts_with_the_first_page_and_ends_with_close(bench: FeedBe
     assert "relay" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_relay_that_died_comes_back_with_the_next_page(
+class Fragile:
+    """Sends that break at one socket, each time with the same error."""
+
+    def __init__(self, viewers: Viewers, error: BaseException, sid: str = "bad"):
+        self._viewers = viewers
+        self._error = error
+        self._sid = sid
+        self.broken = threading.Event()
+        self.broken.set()
+
+    def send(self, sid: str, event: str, data: dict[str, object]) -> None:
+        if sid == self._sid and self.broken.is_set():
+            raise self._error
+        self._viewers.send(sid, event, data)
+
+
+def test_a_socket_that_breaks_is_sent_away_and_the_others_go_on(
     bench: FeedBench, viewers: Viewers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = threading.Event()
-
-    def send(sid: str, event: str, data: dict[str, object]) -> None:
-        if not broken.is_set():
-            broken.set()
-            raise ZeroDivisionError
-        viewers.send(sid, event, data)
-
-    relay = Relay(bench.feeds, bench.sessions, send, viewers.drop)
+    relay = Relay(bench.feeds, bench.sessions, Fragile(viewers, ZeroDivisionError()).send, viewers.drop)
     session, fence = bench.start()
-    relay.watch("a", session)
-    wait_until(lambda: "thread died" in caplog.text)
-    view(relay, bench, "b", session)
+    view(relay, bench, "bad", session)
+    view(relay, bench, "good", session)
     bench.write(fence, b"abc", 3)
-    wait_until(lambda: viewers.bytes_of("b") == b"abc")
+    wait_until(lambda: viewers.bytes_of("good") == b"abc" and viewers.dropped == ["bad"])
+    assert relay.subscribed("bad") == 0
+    assert "relay failed at one step step=session" in caplog.text
+    assert caplog.text.count("Traceback") < 10
     relay.close(GUARD)
+
+
+def test_a_feed_that_can_not_be_read_ends_nothing_else(
+    bench: FeedBench, relay: Relay, viewers: Viewers, caplog: pytest.LogCaptureFixture
+) -> None:
+    session, fence = bench.start()
+    view(relay, bench, "good", session)
+    relay.watch("bad", session)
+    assert relay.subscribe("bad", bench.device, "broken", None)
+    bench.write(fence, b"abc", 3)
+    wait_until(lambda: viewers.bytes_of("good") == b"abc")
+    key = bench.key(session).replace(FEED, "broken")
+    bench.store.command("XADD", key, "1-5", "f", "0", "j", "no JSON")
+    wait_until(lambda: viewers.dropped == ["bad"])
+    bench.write(fence, b"def", 6)
+    wait_until(lambda: viewers.bytes_of("good") == b"abcdef")
+    assert viewers.lost_of("good") == 0
+    assert "relay round failed; it goes on" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_relay_whose_thread_ended_goes_on_with_the_next_poll(
+    bench: FeedBench, viewers: Viewers, caplog: pytest.LogCaptureFixture
+) -> None:
+    fragile = Fragile(viewers, SystemExit())  # which no guard takes
+    relay = Relay(bench.feeds, bench.sessions, fragile.send, viewers.drop)
+    session, fence = bench.start()
+    view(relay, bench, "bad", session)
+    wait_until(lambda: "relay" not in [thread.name for thread in threading.enumerate()])
+    bench.write(fence, b"abc", 3)
+    fragile.broken.clear()
+    relay.keep_going()
+    wait_until(lambda: viewers.bytes_of("bad") == b"abc")
+    assert "relay had ended" in caplog.text
+    relay.close(GUARD)
+
+
+def test_a_poll_without_viewers_starts_no_thread(bench: FeedBench, viewers: Viewers) -> None:
+    relay = Relay(bench.feeds, bench.sessions, viewers.send, viewers.drop)
+    relay.keep_going()
+    assert "relay" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_socket_that_is_dismissed_is_dropped_once(relay: Relay, viewers: Viewers) -> None:

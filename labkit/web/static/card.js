@@ -4,10 +4,12 @@
  */
 import { make } from "./elements.js";
 import { mount as mountGeneric } from "./generic.js";
+import { conditionSentence } from "./sentences.js";
 
 /** @import { Device } from "./device.js" */
 
-const INFO_STAYS = 6_000; // ms; an error stays until it is dismissed or followed by another line
+const INFO_STAYS = 6_000; // ms
+const ERROR_STAYS = 2_000; // ms at least; then until it is dismissed, or the device does again what it is asked
 
 /**
  * Make the card of a device and put its panel into it.
@@ -44,47 +46,74 @@ function makeHead(device, id) {
 
 /** Why the device can't be used: read out when it comes up. @param {Device} device */
 function makeReason(device) {
-  const line = make("p", { className: "card-reason", role: "status", "data-testid": "reason" });
+  const line = make("p", { role: "status", "data-testid": "reason" });
+  const box = make("div", { className: "card-reason" }, line);
   const update = () => {
     const text = explain(device);
-    line.hidden = !text;
-    if (line.textContent !== text) line.textContent = text;
+    box.hidden = !text;
+    if (line.textContent === text && box.dataset.why === device.reason) return;
+    line.textContent = text;
+    box.dataset.why = device.reason;
+    box.replaceChildren(line, ...(device.condition === "ok" ? [] : makeDetails(device.reason)));
   };
   device.addEventListener("change", update);
   update();
-  return line;
+  return box;
+}
+
+/** What is for who looks after the lab: one click away. @param {string} text */
+function makeDetails(text) {
+  return text ? [make("details", { className: "card-details" }, make("summary", {}, "Details"), make("p", { "data-testid": "details" }, text))] : [];
 }
 
 /** @param {Device} device */
 function explain(device) {
   if (device.over) return "";
-  if (!device.held) return "The session has given this device back; it does nothing any more.";
-  const why = device.reason ? `: ${device.reason.replace(/\.$/, "")}` : "";
-  if (device.condition === "offline") return `This device is not there${why}. It comes back by itself when it can.`;
-  if (device.condition === "faulty") return `This device is out of order${why}. Tell the lab's staff; the rest of your bench works on.`;
-  return "";
+  if (!device.held) return `The session has given this ${device.noun} back; it does nothing any more.`;
+  return conditionSentence(device.condition, device.noun);
 }
 
 /** The line that `device.say` writes. @param {Device} device */
 function makeNotice(device) {
   const text = make("p", { role: "status", "data-testid": "notice" });
   const dismiss = make("button", { type: "button", "aria-label": "Dismiss" }, "×");
-  const notice = make("div", { className: "card-notice", hidden: true }, text, dismiss);
+  const body = make("div", {}, text);
+  const notice = make("div", { className: "card-notice", hidden: true }, body, dismiss);
   /** @type {ReturnType<typeof setTimeout>} */
   let timer;
+  let since = 0;
   const hide = () => {
     notice.hidden = true;
     text.textContent = "";
   };
   dismiss.addEventListener("click", hide);
-  device.say = (said, { tone = "error" } = {}) => {
+  device.say = (said, { tone = "error", details = said instanceof Error ? Reflect.get(said, "details") : "" } = {}) => {
     clearTimeout(timer);
+    since = Date.now();
     notice.dataset.tone = tone;
     notice.hidden = false;
-    if (text.textContent !== said) text.textContent = said; // a key held down must not be read out again and again
+    const words = said instanceof Error ? said.message : said;
+    if (text.textContent !== words) text.textContent = words; // a key held down must not be read out again and again
+    if (body.dataset.details !== details) body.replaceChildren(text, ...makeDetails(details));
+    body.dataset.details = details;
     if (tone === "info") timer = setTimeout(hide, INFO_STAYS);
   };
+  forgiveWhenWell(device, () => {
+    if (notice.hidden || notice.dataset.tone === "info") return;
+    clearTimeout(timer);
+    timer = setTimeout(hide, Math.max(0, since + ERROR_STAYS - Date.now()));
+  });
   return notice;
+}
+
+/** Call `forgive` when a call has ended well, or the device can be used again. @param {Device} device @param {() => void} forgive */
+function forgiveWhenWell(device, forgive) {
+  let usable = device.usable;
+  device.addEventListener("called", forgive);
+  device.addEventListener("change", () => {
+    if (device.usable && !usable) forgive();
+    usable = device.usable;
+  });
 }
 
 /** @param {Device} device @param {string | null} panel @param {HTMLElement} place */

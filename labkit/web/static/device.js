@@ -2,14 +2,15 @@
  * The device as a panel sees it: what `mount(element, device)` is given. Part of the contract of panels, see
  * docs/reference/panels.md. Used by page.js and by every panel; it shows nothing itself.
  *
- * Event "change": `condition`, `reason` or `usable` is another now.
+ * Events: "change": `condition`, `reason`, `usable` or `noun` is another now; "called": a call has ended well.
  */
+import { DeviceError, conditionSentence } from "./sentences.js";
 
 /** @import { Condition, DeviceData } from "./types.js" */
 /** @import { FeedListener } from "./feeds.js" */
 /** @import { Session } from "./session.js" */
 
-/** @typedef {(text: string, options?: {tone?: "error" | "info"}) => void} Say */
+/** @typedef {(said: string | Error, options?: {tone?: "error" | "info", details?: string}) => void} Say */
 
 export class Device extends EventTarget {
   /** @param {DeviceData} data @param {Session} session @param {string} assets */
@@ -31,8 +32,9 @@ export class Device extends EventTarget {
     this.reason = data.reason;
     /** @type {boolean} whether the session still holds it */
     this.held = (data.hold ?? "reserved") === "reserved";
-    /** Show a line in the device's card. @type {Say} */
+    /** Show a line in the device's card; of an error its message, and what it has of `details`. @type {Say} */
     this.say = () => {};
+    this._noun = "device";
     this._session = session;
     /** @type {Set<() => void>} */
     this._stops = new Set();
@@ -40,6 +42,16 @@ export class Device extends EventTarget {
     session.addEventListener("connection", () => this._check());
     session.addEventListener("over", () => this._changed());
     session.addEventListener("device", (event) => this._news(/** @type {CustomEvent} */ (event).detail));
+  }
+
+  /** What the page calls it in its sentences; a panel may know a better word: "board". */
+  get noun() {
+    return this._noun;
+  }
+
+  set noun(noun) {
+    this._noun = noun;
+    this._changed();
   }
 
   /** Whether a call has a chance now: connected, in condition, held, and the session is not over. */
@@ -56,19 +68,24 @@ export class Device extends EventTarget {
   get hindrance() {
     if (this.over) return "The session is over.";
     if (!this._session.online) return "Not connected to the lab.";
-    if (!this.held) return "The session has given this device back.";
-    if (this.condition !== "ok") return `The device is ${this.condition}.`;
-    return "";
+    if (!this.held) return `The session has given this ${this.noun} back.`;
+    return conditionSentence(this.condition, this.noun);
   }
 
   /**
    * Use a command. It runs at most once and is never repeated, also when the connection breaks.
    * @param {string} command @param {any[]} [args] bytes as Uint8Array @param {Record<string, any>} [kwargs]
    * @returns {Promise<any>} what the command returned, bytes as ArrayBuffer; rejects with an error that has `kind`
-   *   (its class at the server) and `message` (a sentence for people)
+   *   (its class at the server), `message` (a sentence for students) and `details` (for who looks after the lab)
    */
-  call(command, args = [], kwargs = {}) {
-    return this._session.call(this.name, command, args, kwargs);
+  async call(command, args = [], kwargs = {}) {
+    try {
+      const result = await this._session.call(this.name, command, args, kwargs);
+      this.dispatchEvent(new Event("called"));
+      return result;
+    } catch (error) {
+      throw new DeviceError(/** @type {Error} */ (error), this.noun);
+    }
   }
 
   /**
@@ -78,7 +95,7 @@ export class Device extends EventTarget {
    * @returns {() => void} call it to stop
    */
   subscribe(feed, listener) {
-    const stop = this._session.feeds.subscribe(this.name, feed, listener, (error) => this.say(error.message));
+    const stop = this._session.feeds.subscribe(this.name, feed, listener, (error) => this.say(new DeviceError(error, this.noun)));
     this._stops.add(stop);
     return () => {
       this._stops.delete(stop);

@@ -1,4 +1,4 @@
-/** Making pieces of a page in one expression. Used by card.js and generic.js. */
+/** Making pieces of a page in one expression, and names readable. Used by card.js, generic.js and tasks.js. */
 
 /**
  * @template {keyof HTMLElementTagNameMap} T
@@ -14,4 +14,10 @@ export function make(tag, properties = {}, ...children) {
   }
   element.append(...children);
   return element;
+}
+
+/** "send_break" as people read it: "Send break". @param {string} name */
+export function readable(name) {
+  const spaced = name.replaceAll("_", " ");
+  return spaced.charAt(0).toUpperCase() + spaced.slice(1);
 }

@@ -2,7 +2,7 @@
  * The panel of a device whose kind brings none: a form for each command that the page may call, made from the command's
  * schema, and the last that each feed gave. Used by card.js.
  */
-import { make } from "./elements.js";
+import { make, readable } from "./elements.js";
 
 /** @import { Device } from "./device.js" */
 /** @import { Schema } from "./types.js" */
@@ -29,7 +29,12 @@ function makeFeed(device, feed) {
     shown.textContent = (shown.textContent + gap + decoder.decode(data, { stream: true })).slice(-FEED_KEEPS);
     shown.scrollTop = shown.scrollHeight;
   });
-  return make("fieldset", {}, make("legend", {}, feed), shown);
+  return make("fieldset", {}, make("legend", {}, readable(feed)), ...makeHelp(device.feeds[feed].help), shown);
+}
+
+/** @param {string} [text] */
+function makeHelp(text) {
+  return text ? [make("p", { className: "aside" }, text)] : [];
 }
 
 /** @param {Device} device @param {string} name @param {{help?: string, schema?: Schema}} command */
@@ -39,7 +44,7 @@ function makeForm(device, name, { help, schema = {} }) {
   );
   const button = make("button", { className: "main" }, readable(name));
   const output = make("output", { className: "aside" });
-  const inner = make("fieldset", {}, make("legend", {}, readable(name)), ...(help ? [make("p", { className: "aside" }, help)] : []));
+  const inner = make("fieldset", {}, make("legend", {}, readable(name)), ...makeHelp(help));
   inner.append(...fields.map(({ label }) => label), make("div", { className: "bar" }, button, output));
   const form = make("form", { "data-command": name }, inner);
   form.addEventListener("submit", (event) => {
@@ -64,7 +69,7 @@ async function submit(device, name, fields, button, output) {
     output.textContent = describe(await device.call(name, [], Object.fromEntries(given)));
   } catch (error) {
     output.textContent = "";
-    device.say(/** @type {Error} */ (error).message);
+    device.say(/** @type {Error} */ (error));
   }
   button.disabled = !device.usable;
 }
@@ -75,10 +80,19 @@ function makeField(argument, given, required) {
   const title = schema.title ?? given.title ?? readable(argument);
   const { control, value } = makeControl(schema, given.default, required);
   const row = schema.type === "boolean";
-  const label = make("label", { className: row ? "field row" : "field" }, ...(row ? [control, title] : [title, control]));
+  const hint = [schema.description ?? given.description, range(schema)].filter(Boolean).join(" · ");
+  const head = make("span", {}, title, ...(hint ? [" ", make("small", { className: "aside" }, hint)] : []));
+  const label = make("label", { className: row ? "field row" : "field" }, ...(row ? [control, head] : [head, control]));
   control.setAttribute("name", argument);
-  if (schema.description ?? given.description) control.title = schema.description ?? given.description ?? "";
   return { argument, label, read: value };
+}
+
+/** Which numbers are taken, in words; empty where all are. @param {Schema} schema */
+function range({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }) {
+  if (minimum !== undefined && maximum !== undefined) return minimum < 0 ? `${minimum} to ${maximum}` : `${minimum}–${maximum}`;
+  const low = minimum !== undefined ? `at least ${minimum}` : exclusiveMinimum !== undefined ? `more than ${exclusiveMinimum}` : "";
+  const high = maximum !== undefined ? `at most ${maximum}` : exclusiveMaximum !== undefined ? `less than ${exclusiveMaximum}` : "";
+  return [low, high].filter(Boolean).join(", ");
 }
 
 /**
@@ -127,8 +141,3 @@ function describe(result) {
   return typeof result === "string" ? result : JSON.stringify(result);
 }
 
-/** @param {string} name */
-function readable(name) {
-  const spaced = name.replaceAll("_", " ");
-  return spaced.charAt(0).toUpperCase() + spaced.slice(1);
-}

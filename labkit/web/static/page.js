@@ -5,7 +5,9 @@
 import { makeCard } from "./card.js";
 import { Countdown, clock } from "./countdown.js";
 import { Device } from "./device.js";
+import { localTime } from "./moments.js";
 import { Session } from "./session.js";
+import { Tasks } from "./tasks.js";
 
 /** @import { PageData, SessionState } from "./types.js" */
 
@@ -27,6 +29,7 @@ showDevices();
 const countdown = showTime();
 showConnection();
 showStore();
+new Tasks(byId("tasks"), session, announce);
 showEnd();
 offerLogout();
 session.open();
@@ -58,7 +61,8 @@ function showTime() {
   }, announce);
   const endWithoutNews = () => countdown.left === 0 && !session.online && session.finish("time");
   /** @param {SessionState} news */
-  const update = ({ time_left, max_date, now }) => countdown.set(time_left ?? max_date - now);
+  const update = ({ time_left, max_date, now, started }) =>
+    countdown.set(time_left ?? max_date - now, started === undefined ? undefined : max_date - started);
   session.addEventListener("session", (event) => update(/** @type {CustomEvent} */ (event).detail));
   timer.hidden = page.session.time_left === null;
   update(page.session);
@@ -122,7 +126,7 @@ function showEnd() {
     dialog.dataset.reason = why;
     byId("ended-heading").textContent = heading;
     byId("ended-sentence").textContent = sentence;
-    byId("ended-time").textContent = new Date().toLocaleTimeString();
+    byId("ended-time").textContent = localTime(new Date());
     /** @type {HTMLElement} */ (banner.firstElementChild).textContent = `${heading}.`;
     if (page.back) banner.append(Object.assign(document.createElement("a"), { href: page.back, textContent: "Go back" }));
     byId("timer").hidden = true;

@@ -2,8 +2,8 @@
  * The page's half of the socket: connects, polls, calls, and tells what happened. Used by page.js and device.js; feeds
  * are in feeds.js. It shows nothing.
  *
- * Events: "connection" (detail: online), "session" (SessionState), "device" (DeviceNews), "store" (ok),
- * "over" (reason; once).
+ * Events: "connection" (detail: online), "session" (SessionState), "device" (DeviceNews), "task" (TaskNews), "tasks" (all
+ * that run, as TaskNews), "store" (ok), "over" (reason; once).
  */
 import { Feeds } from "./feeds.js";
 import { io } from "./vendor/socket.io.esm.min.js";
@@ -142,6 +142,7 @@ export class Session extends EventTarget {
     socket.on("connect_error", (error) => this._refused(error));
     socket.on("feed", (message) => this.feeds.receive(message));
     socket.on("device", (news) => this._emit("device", news));
+    socket.on("task", (news) => this._emit("task", news));
     socket.on("store", ({ ok }) => this._emit("store", ok));
     socket.on("session", (state) => this._changed(state));
   }
@@ -174,6 +175,8 @@ export class Session extends EventTarget {
 
   /** @param {SessionState} state */
   _changed(state) {
+    for (const news of state.devices ?? []) this._emit("device", news);
+    if (state.tasks) this._emit("tasks", state.tasks);
     if (state.state === "ending" || state.state === "expired") this.finish(state.reason);
     else this._emit("session", state);
   }

@@ -1,0 +1,23 @@
+"""The headers of labkit's own pages: what a browser may load there, and that it keeps nothing.
+
+Used by pages, demo and access. They go on labkit's own answers only; a lab's responses stay untouched.
+"""
+
+from __future__ import annotations
+
+from flask import Response
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
+    "img-src 'self' data:; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
+
+
+def page_headers(response: Response) -> Response:
+    """Put on a response what labkit's own pages have: CSP, referrer policy, no caching of pages."""
+    response.headers.setdefault("Content-Security-Policy", CSP)
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    if response.mimetype == "text/html":
+        response.headers["Cache-Control"] = "no-store"
+    return response

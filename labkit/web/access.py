@@ -91,47 +91,45 @@ def leave_request(_: BaseException | None = None) -> None:
 # -- guards: they decide whether; `forbidden` and `away` decide what a refusal looks like
 
 
+def _guard(name: str, allowed: Callable[[Any], bool], refusal: Callable[[Lab, Any], Any]) -> Callable[[View], View]:
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            lab = lab_here()
+            try:
+                enter_request(lab, poll=False)
+                user = get_weblab_user()
+            except StoreUnavailableError:
+                return away(lab)
+            if allowed(user):
+                return view(*args, **kwargs)
+            record = g.get(_RECORD)
+            write_lifecycle(lab, record, "protected_request_rejected", name, reason=_why(record))
+            return refusal(lab, user)
+
+        return guarded  # type: ignore[return-value]
+
+    return decorate
+
+
+def _sent_back(lab: Lab, user: Any) -> Any:
+    back = None if user.is_anonymous else way_back(user.back)
+    return redirect(back) if back else forbidden(lab)
+
+
 def requires_active(view: View) -> View:
     """Only for a user whose session is active. An expired user is sent back where it came from, others are refused."""
-
-    @functools.wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        lab = lab_here()
-        try:
-            enter_request(lab, poll=False)
-            user = get_weblab_user()
-        except StoreUnavailableError:
-            return away(lab)
-        if user.active:
-            return view(*args, **kwargs)
-        write_lifecycle(
-            lab, g.get(_RECORD), "protected_request_rejected", "requires_active", reason=_why(g.get(_RECORD))
-        )
-        back = None if user.is_anonymous else user.back  # type: ignore[union-attr]
-        return redirect(back) if back else forbidden(lab)
-
-    return guarded  # type: ignore[return-value]
+    return _guard("requires_active", lambda user: bool(user.active), _sent_back)(view)
 
 
 def requires_login(view: View) -> View:
     """Only for a user with a session, active or expired (to show results, say; not for devices)."""
+    return _guard("requires_login", lambda user: not user.is_anonymous, lambda lab, _: forbidden(lab))(view)
 
-    @functools.wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        lab = lab_here()
-        try:
-            enter_request(lab, poll=False)
-            user = get_weblab_user()
-        except StoreUnavailableError:
-            return away(lab)
-        if not user.is_anonymous:
-            return view(*args, **kwargs)
-        write_lifecycle(
-            lab, g.get(_RECORD), "protected_request_rejected", "requires_login", reason=_why(g.get(_RECORD))
-        )
-        return forbidden(lab)
 
-    return guarded  # type: ignore[return-value]
+def way_back(back: Any) -> str | None:
+    """Where a user came from, if that is an address that a link may lead to (http or https, no script)."""
+    return back if isinstance(back, str) and back.lower().startswith(("http://", "https://", "/")) else None
 
 
 def _socket_guard(allowed: Callable[[Any], bool]) -> Callable[[View], View]:

@@ -14,7 +14,7 @@ from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
 from labkit.store.reservations import DeviceView
 from labkit.store.sessions import SessionRecord, SessionState
-from labkit.web.access import away, enter_request, forbidden
+from labkit.web.access import away, enter_request, forbidden, way_back
 from labkit.web.headers import page_headers
 from labkit.web.session_view import started_at
 
@@ -72,7 +72,7 @@ class Pages:
             title=self._lab.title,
             reason=record.reason or "unknown",
             ended_at=ended_at,
-            back=back_of(record),
+            back=way_back(record.user.get("back")),
         )
 
     def panel(self, kind: str) -> Response:
@@ -89,7 +89,7 @@ class Pages:
             "username": user.get("full_name") or user.get("username") or "",
             "benches": [self._lab.caller.info(bench).get("title") or bench for bench in record.fences],
             "session": session_facts(record),
-            "back": back_of(record) or "",
+            "back": way_back(user.get("back")) or "",
             "devices": self._devices(record),
             "urls": {
                 "socket": f"{request.script_root}/labkit/socket.io",
@@ -131,9 +131,3 @@ def session_facts(record: SessionRecord) -> dict[str, Any]:
         "max_date": record.number("max_date"),
         "time_left": record.time_left,
     }
-
-
-def back_of(record: SessionRecord) -> str | None:
-    """Where the user came from, if that is an address that a link may lead to (http or https, no script)."""
-    back = record.user.get("back")
-    return back if isinstance(back, str) and back.lower().startswith(("http://", "https://", "/")) else None

@@ -241,6 +241,7 @@ def test_a_poll_keeps_a_silent_page_alive_and_tells_the_time(bench: FeedBench, l
 def test_logout_ends_all_pages_of_the_session(bench: FeedBench, lab: SocketLab) -> None:
     session, _ = bench.start()
     browser, other = lab.enter(session), lab.enter(session)
+    wait_until(lambda: other.told("session"))
     assert browser.ask("logout") == {"ok": True}
     wait_until(lambda: [s["reason"] for s in other.told("session")] == ["", "logout"])
     answer = other.ask("poll")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 # Written in parts, so that this file does not find itself.
 INDEX_HOSTS = ["pypi." + "org", "python" + "hosted.org", "registry." + "npmjs", "np" + "mmirror.com"]
-SOMEBODYS_HOME = re.compile(r"(?<![\w.])/(?:home|Users)/[a-z_][\w.-]*/|(?<![\w.])/root/\w")
+SOMEBODYS_HOME = re.compile(r"(?<![\w.])/(?:home|Users)/[a-z_][\w.-]*/|(?<![\w.])/root(?=/\w)")
 REMOTE = re.compile(
     r"""(?:src|href)\s*=\s*["']?(?:https?:)?//|(?:from|import)\s*\(?["'](?:https?:)?//|url\(["']?https?:"""
 )

@@ -47,10 +47,12 @@ def test_nothing_is_left_after_close_and_closing_twice_is_fine(lab: EmbeddedLab)
 
 
 def test_server_dies_with_its_keeper(lab: EmbeddedLab) -> None:
-    lab.store().open()
-    server, keeper = lab.server(), lab.keeper()
-    os.kill(keeper, signal.SIGKILL)
-    wait_until(lambda: not is_alive(server) and not is_alive(keeper))  # then close() tidies up
+    store = lab.store()
+    store.open()
+    server = lab.server()
+    os.kill(lab.keeper(), signal.SIGKILL)
+    wait_until(lambda: not is_alive(server))
+    wait_until(lambda: not store._keeper_lives())  # all its threads are gone: close() tidies up after it
 
 
 def test_close_removes_what_a_killed_keeper_left(lab: EmbeddedLab) -> None:

@@ -36,6 +36,7 @@ def test_an_old_proxy_is_refused_before_a_byte_reaches_the_tty(make_lab: Callabl
         first = lab.rlms.must_start("first")
         old = proxy_of(lab, first.session_id, process)
         assert old.write(b"# first\r") == 8
+        lab.boards[0].wait_received(b"# first\r")  # making safe flushes what a busy board has not read
         assert lab.rlms.dispose(first.session_id)["message"] in ("Deleted", "Deleting")
         with pytest.raises(ReservationLostError):
             old.write(b"# late\r")

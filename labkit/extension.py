@@ -6,6 +6,7 @@ starts nothing: background work starts with the first request that a process ser
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from labkit.commands import weblab_commands
 from labkit.devices.proxy import Devices
 from labkit.errors import WebLabNotInitializedError
 from labkit.lab import Hooks, Lab
-from labkit.loop.supervisor import Workers, run_loop
+from labkit.loop.service import run_loop
+from labkit.loop.supervisor import Workers
 from labkit.sessions import end_overdue_session
 from labkit.settings import Settings, read_settings
 from labkit.tasks import TaskFunction, Tasks, WebLabTask
@@ -25,6 +27,7 @@ from labkit.users import EXTENSION, weblab_user
 from labkit.web.access import install
 from labkit.web.callback import add_callback_routes
 from labkit.web.pages import pages_blueprint
+from labkit.web.poll_script import weblab_poll_script
 from labkit.web.rlms import rlms_blueprint
 from labkit.web.sockets import LabSockets, lab_sockets
 
@@ -34,7 +37,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class WebLab:
     """Makes a Flask app a remote laboratory: `weblab = WebLab(app)`, or `WebLab()` and `init_app(app)` later.
 
-    callback_url, base_url: as WEBLAB_CALLBACK_URL and WEBLAB_BASE_URL, which they override.
+    callback_url, base_url, backend (the store's URL): as WEBLAB_CALLBACK_URL, WEBLAB_BASE_URL and WEBLAB_REDIS_URL,
+    which they override.
     """
 
     def __init__(
@@ -42,18 +46,22 @@ class WebLab:
         app: Flask | None = None,
         callback_url: str | None = None,
         base_url: str | None = None,
-        backend: Any = None,
+        backend: str | None = None,
     ):
         self._hooks = Hooks()
         self._tasks = Tasks(lambda: self.lab.task_services)
         self._callback_url = callback_url
         self._base_url = base_url
+        self._backend: str | None = None
+        self._timeout: float | None = None
+        self._settings_read: Settings | None = None
         self._lab: Lab | None = None
         self._workers: Workers | None = None
         self._sockets: LabSockets | None = None
-        self.timeout: float = Settings().timeout
         if app is not None:
             self.init_app(app, backend)
+        else:
+            self._backend = backend
 
     def __repr__(self) -> str:
         return f"<WebLab of {self._lab.name if self._lab else 'no app yet'}>"
@@ -65,11 +73,29 @@ class WebLab:
             raise WebLabNotInitializedError("This WebLab has no app yet: call weblab.init_app(app) first.")
         return self._lab
 
-    def init_app(self, app: Flask, backend: Any = None) -> None:
+    @property
+    def timeout(self) -> float:
+        """Seconds of silence that end a session; 0 or below: never. WEBLAB_TIMEOUT, until it is set here.
+
+        Setting it before `init_app` gives the default where the app's config says nothing; afterwards it counts for
+        sessions that start from then on. Errors: `InvalidConfigError` for what is no number of seconds.
+        """
+        if self._lab is not None:
+            return self._lab.settings.timeout
+        return Settings().timeout if self._timeout is None else self._timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._timeout = read_settings({"WEBLAB_TIMEOUT": seconds}).timeout
+        if self._lab is not None:
+            self._lab.settings = dataclasses.replace(self._lab.settings, timeout=self._timeout)
+
+    def init_app(self, app: Flask, backend: str | None = None) -> None:
         """Make the app a lab: read the settings, add the routes. Errors: `InvalidConfigError` (missing credentials,
         wrong settings), `DeclarationError` with every mistake in `devices/`, ValueError (not an app, or another's)."""
         if app is None:
             raise ValueError("init_app needs a Flask app, not None: Flask app missing.")
+        self._backend = self._backend if backend is None else backend
         if self._lab is not None:
             self._check_again(app)
             return
@@ -87,7 +113,7 @@ class WebLab:
         )
         if not settings.no_thread:
             _ = lab.catalog  # every mistake of the declarations, before anything starts
-        self.timeout = settings.timeout
+        self._settings_read = settings
         self._lab = lab
         self._add_to(app, lab)
 
@@ -97,15 +123,16 @@ class WebLab:
             given["WEBLAB_CALLBACK_URL"] = self._callback_url
         if self._base_url is not None:
             given["WEBLAB_BASE_URL"] = self._base_url
-        for name in ("WEBLAB_AUTOCLEAN_THREAD", "WEBLAB_TASK_THREADS_PROCESS"):
-            if given.get("WEBLAB_NO_THREAD") and given.get(name):
-                raise ValueError(f"WEBLAB_NO_THREAD is incompatible with {name}: set only one of them.")
+        if self._backend is not None:
+            given["WEBLAB_REDIS_URL"] = self._backend
+        if self._timeout is not None:
+            given.setdefault("WEBLAB_TIMEOUT", self._timeout)
         return read_settings(given)
 
     def _check_again(self, app: Flask) -> None:
         if app is not self.lab.app:
             raise ValueError("This WebLab belongs to a different app; make a WebLab for each app.")
-        if self._settings(app) != self.lab.settings:
+        if self._settings(app) != self._settings_read:
             raise ValueError("This WebLab was initialized with a different config; settings are read once.")
 
     def _add_to(self, app: Flask, lab: Lab) -> None:
@@ -120,7 +147,8 @@ class WebLab:
         app.register_blueprint(rlms_blueprint(lab, _path(settings.base_url)))
         app.register_blueprint(pages_blueprint(lab))
         self._sockets = lab_sockets(lab)
-        app.context_processor(lambda: {"weblab_user": weblab_user, "weblab": self})
+        names = {"weblab_user": weblab_user, "weblab": self, "weblab_poll_script": weblab_poll_script}
+        app.context_processor(lambda: names)
         for command in weblab_commands(lab):
             app.cli.add_command(command)
 
@@ -174,9 +202,14 @@ class WebLab:
         """The devices of the session that is bound here."""
         return self.lab.devices
 
-    def task(self, unique: str | None = None) -> Callable[[Callable[..., Any]], TaskFunction[Any, Any]]:
-        """Make a function a task. unique: None, 'user' (one a session) or 'global' (one in the lab)."""
-        return self._tasks.task(unique)
+    def task(
+        self, unique: str | None = None, timeout: float | None = None
+    ) -> Callable[[Callable[..., Any]], TaskFunction[Any, Any]]:
+        """Make a function a task. unique: None, 'user' (one a session) or 'global' (one in the lab).
+
+        timeout: seconds that it may run; then it is asked to stop, and has failed with code `timeout`.
+        """
+        return self._tasks.task(unique, timeout)
 
     def get_task(self, identifier: Any) -> WebLabTask | None:
         """A task of the current user by id, name or function; the newest of several; None: there is none."""
@@ -218,13 +251,17 @@ class WebLab:
         """Run what is pending, once, in the caller."""
         self._tasks.run_pending()
 
-    def loop(self, threads: int | None = None, reload: bool = False) -> None:
-        """Be `labkit loop`: own the hardware, run tasks, end what is overdue, until SIGTERM or SIGINT."""
-        run_loop(self.lab, threads=threads)
+    def loop(self, threads: int | None = None, reload: bool | None = None) -> None:
+        """Be `labkit loop`: own the hardware, run tasks, end what is overdue, until SIGTERM or SIGINT.
 
-    def create_token(self, size: int = 32) -> str:
-        """A random token that can stand in a URL, made of `size` random bytes."""
-        return secrets.token_urlsafe(size)
+        threads: task runners, None: WEBLAB_TASK_THREADS_PROCESS. reload: begin anew whenever the lab's files change,
+        None: as FLASK_DEBUG says. Returns when it was ended in order. Call it in the main thread.
+        """
+        run_loop(self.lab, threads=threads, reload=self.lab.app.debug if reload is None else reload)
+
+    def create_token(self, size: int | None = None) -> str:
+        """A random token that can stand in a URL, made of `size` random bytes (None: 32, which are 43 characters)."""
+        return secrets.token_urlsafe(32 if size is None else size)
 
     def close(self) -> None:
         """Stop the background work of this process and leave the store. At any time, and twice."""

@@ -19,7 +19,7 @@ from flask import Flask
 from labkit.clock import Clock
 from labkit.context import BoundSession, session_bound
 from labkit.devices.caller import DeviceCaller
-from labkit.devices.catalog import Catalog, load_catalog
+from labkit.devices.catalog import Catalog, load_catalog, read_again
 from labkit.devices.plugins import Plugins, load_plugins
 from labkit.devices.proxy import Devices
 from labkit.devices.reservation import BenchReservation
@@ -209,6 +209,13 @@ class Lab:
     def catalog(self) -> Catalog:
         """The declarations of this machine with their drivers. Errors: `DeclarationError` with every problem."""
         return load_catalog(self.devices_folder, self.drivers_folder, simulate=self.settings.simulate)
+
+    def read_declarations_again(self) -> Catalog:
+        """Take what `devices/` says now; drivers stay as they were loaded. Returns the new catalog, which is
+        `self.catalog` from then on. Errors: `DeclarationError` with every problem; then the old one stands."""
+        found = read_again(self.catalog, self.devices_folder, simulate=self.settings.simulate)
+        self.__dict__["catalog"] = found  # as the cached property keeps it
+        return found
 
     @property
     def plugins(self) -> Plugins:

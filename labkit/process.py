@@ -20,7 +20,7 @@ from labkit.threads import LabThread, stop_all
 log = logging.getLogger("labkit.process")
 
 BEAT_SECONDS = 1.0
-CHANGES_WAIT = 25.0
+CHANGES_WAIT = 600.0
 
 NewsListener = Callable[[BeatNews], None]
 

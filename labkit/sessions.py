@@ -322,7 +322,7 @@ def _run_on_dispose(lab: Lab, bound: BoundSession, record: SessionRecord) -> Non
         return
     store = lab.task_services.store
     if not lab.processes.with_role("tasks"):
-        runner = LabThread(f"tasks-of:{hashed(bound.session_id)}", lambda _: _run_pending(lab))
+        runner = LabThread(f"tasks-of:{hashed(bound.session_id)}", lambda _: lab.tasks.run_urgent())
         runner.start()
         runner.join(deadline.left())
     submitted = store.unfinished(bound.session_id, purpose=Purpose.ENDING)
@@ -340,10 +340,6 @@ def _wait_for_devices(lab: Lab, bound: BoundSession) -> None:
         if all(view.host and not any(device.being_opened for device in view.devices) for view in benches):
             return
         lab.processes.wait_for_changes(position, min(0.5, deadline.left()))
-
-
-def _run_pending(lab: Lab) -> None:
-    lab.tasks.run_pending()
 
 
 def _on_dispose(lab: Lab, bound: BoundSession, record: SessionRecord) -> None:

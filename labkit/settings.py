@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -138,6 +139,16 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
     for key in sorted(key for key in source if key.startswith("LABKIT_") and key not in names):
         near = difflib.get_close_matches(key, names, n=1)
         wrong.append(f"{key} is no setting.{f' Did you mean {near[0]}?' if near else ''}")
+    wrong += [
+        f"WEBLAB_NO_THREAD is incompatible with {name}: set only one of them."
+        for name, field in (
+            ("WEBLAB_AUTOCLEAN_THREAD", "autoclean_thread"),
+            ("WEBLAB_TASK_THREADS_PROCESS", "task_threads"),
+        )
+        if values.get("no_thread") and values.get(field)
+    ]
+    if not str(values.get("redis_url") or "redis://").startswith(_STORE_SCHEMES):
+        wrong.append(f"WEBLAB_REDIS_URL must begin with {', '.join(_STORE_SCHEMES[:-1])} or {_STORE_SCHEMES[-1]}.")
     if source.get("WEBLAB_CALLBACK_URL") == "":
         wrong.append("Empty URL in WEBLAB_CALLBACK_URL; the default is /callback.")
     if wrong:
@@ -145,6 +156,7 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
     return Settings(**values)
 
 
+_STORE_SCHEMES = ("redis://", "rediss://", "unix://")
 _KINDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number of seconds", str: "text"}
 
 
@@ -164,4 +176,6 @@ def _convert(given: Any, kind: type) -> Any:
         if isinstance(given, float) and number != given:
             raise ValueError
         return number
+    if not isinstance(given, (str, int, float, os.PathLike)) or isinstance(given, bool):
+        raise ValueError
     return str(given)

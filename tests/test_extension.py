@@ -131,17 +131,6 @@ def test_loading_an_app_starts_and_connects_to_nothing(tmp_path: Path) -> None:
     weblab.close()
 
 
-def test_two_labs_in_one_process_do_not_meet(tmp_path: Path, store_server: StoreServer) -> None:
-    folders = [tmp_path / name for name in ("a", "b")]
-    for folder in folders:
-        folder.mkdir()
-    with SmallLab(folders[0], store_server.url) as one, SmallLab(folders[1], store_server.url) as two:
-        session = one.up().start()
-        assert two.up().status(session) == -1
-        assert two.client().get(f"/callback/{session}").status_code == 403
-        assert one.status(session) > 0
-
-
 # -- what may be registered once
 
 
@@ -194,6 +183,35 @@ def test_timeout_is_readable_and_can_be_set(app: Flask) -> None:
     weblab.init_app(app)
     assert weblab.timeout == 7
     weblab.timeout = 3
+    assert weblab.timeout == 3
+    weblab.init_app(app)  # its config is what it was
+    with pytest.raises(InvalidConfigError, match="WEBLAB_TIMEOUT is 'soon'"):
+        weblab.timeout = "soon"  # type: ignore[assignment]
+
+
+def test_timeout_that_was_set_before_init_app_stands_where_the_config_says_nothing(app: Flask) -> None:
+    weblab = WebLab()
+    weblab.timeout = 42
+    weblab.init_app(app)
+    assert weblab.timeout == 42
+
+
+def test_timeout_counts_for_sessions_that_start_after_it_was_set(lab: SmallLab) -> None:
+    lab.weblab.timeout = 0.2
+    session = lab.start(length=600)
+    wait_until(lambda: lab.status(session) == -1, "the silence to be too long")
+
+
+def test_backend_is_the_url_of_the_store(app: Flask) -> None:
+    url = app.config.pop("WEBLAB_REDIS_URL")
+    assert WebLab(app, backend=url).lab.settings.redis_url == url
+
+
+def test_backend_that_is_no_url_is_refused_and_named(app: Flask) -> None:
+    with pytest.raises(InvalidConfigError, match="WEBLAB_REDIS_URL"):
+        WebLab(app, backend=object())  # type: ignore[arg-type]
+    with pytest.raises(InvalidConfigError, match="must begin with redis://"):
+        WebLab().init_app(app, backend="localhost:6379")
 
 
 @pytest.mark.parametrize("size", [None, 16, 32])

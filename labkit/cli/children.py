@@ -15,10 +15,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from labkit.cli.lifeline import lifeline
 from labkit.cli.web import SOCKET
 from labkit.clock import Clock, Deadline
 from labkit.commands.logs import PART
+from labkit.loop.lifeline import lifeline
 
 log = logging.getLogger("labkit.run")
 

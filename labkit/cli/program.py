@@ -7,11 +7,11 @@ import os
 import click
 
 from labkit.cli.demo import demo
-from labkit.cli.lifeline import hold_lifeline
 from labkit.cli.run import run
 from labkit.cli.web import web
 from labkit.commands.source import LabSource
 from labkit.commands.weblab import SHARED
+from labkit.loop.lifeline import hold_lifeline
 
 APP = "LABKIT_APP"
 

@@ -95,7 +95,7 @@ class LabRun:
         self._news = News()
         self._seen: Readiness | None = None
         self._looking = LabThread("readiness", self._see_readiness)
-        self._loop: Child = Child("loop", ["loop", *quiet])
+        self._loop: Child = Child("loop", ["loop", "--no-reload", *quiet])
         self._web: Child = Child("web", ["web", *quiet], listening=listening)
 
     def run(self) -> None:

@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 
 @click.command(cls=LabCommand)
 @click.option("--threads", type=click.IntRange(min=0), help="Task runners; by default WEBLAB_TASK_THREADS_PROCESS.")
-@click.option("--reload/--no-reload", default=False, help="Accepted for old labs; the loop never reloads by itself.")
+@click.option(
+    "--reload/--no-reload",
+    default=None,
+    help="Begin anew whenever a .py or .toml file of the lab changes; by default as FLASK_DEBUG says.",
+)
 @click.option("--quiet", is_flag=True, help="Log warnings and errors only.")
 @pass_lab
-def loop(lab: Lab, threads: int | None, reload: bool, quiet: bool) -> None:
+def loop(lab: Lab, threads: int | None, reload: bool | None, quiet: bool) -> None:
     """Own the hardware, run tasks, end overdue sessions.
 
     Goes on until Ctrl-C or SIGTERM, then makes every device safe and closes it. Run one on each machine that has
-    devices; several on one machine share the benches among them.
+    devices; several on one machine share the benches among them. SIGHUP has it read the declarations again, and open
+    the benches that changed anew as soon as nobody has them.
     """
     from labkit.commands.logs import PART, set_up_logs
-    from labkit.loop.supervisor import run_loop
+    from labkit.loop.service import run_loop
 
     set_up_logs(os.environ.get(PART, ""), quiet=quiet)
-    run_loop(lab, threads=threads)
+    run_loop(lab, threads=threads, reload=lab.app.debug if reload is None else reload)

@@ -47,6 +47,11 @@ def load_catalog(devices_folder: Path, drivers_folder: Path | None, *, simulate:
     return catalog_of(read_declarations(devices_folder, plugins, simulate=simulate), plugins)
 
 
+def read_again(catalog: Catalog, devices_folder: Path, *, simulate: bool = False) -> Catalog:
+    """Read the declarations anew, with the plugins that are loaded already. Errors: `DeclarationError`, as above."""
+    return catalog_of(read_declarations(devices_folder, catalog.plugins, simulate=simulate), catalog.plugins)
+
+
 def catalog_of(benches: Iterable[BenchDeclaration], plugins: Plugins) -> Catalog:
     """Join benches that were read already."""
     return Catalog(benches=MappingProxyType({bench.name: bench for bench in benches}), plugins=plugins)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ __all__ = ["BenchDeclaration", "DeviceDeclaration", "Problem", "check_declaratio
 class DeviceDeclaration:
     """One device as declared. `driver` is the class to open it with: already the twin where it is simulated.
 
-    line: where its table begins in the bench's file.
+    line: where its table begins in the bench's file; a table that only moved is the same.
     """
 
     bench: str
@@ -37,7 +37,7 @@ class DeviceDeclaration:
     driver: type[Driver[Any]]
     kind: str
     options: DriverOptions
-    line: int
+    line: int = field(compare=False)
 
     @property
     def full_name(self) -> str:

@@ -14,7 +14,7 @@ from labkit.threads import LabThread
 
 log = logging.getLogger("labkit.loop")
 
-CALL_WAIT = 25.0
+CALL_WAIT = 600.0
 
 
 class Dispatch:

@@ -118,6 +118,11 @@ class Host:
         self._process.listen()
         _let_go_in_children(self)
 
+    def use(self, catalog: Catalog) -> None:
+        """Follow new declarations: a bench that changed is closed and opened anew as soon as no session has it."""
+        self._catalog, self._tidied = catalog, False
+        self._wake.set()
+
     def let_go(self) -> None:
         """In a forked child: drop the inherited files of the locks, so that only the parent's life keeps them."""
         for bench in [*self._benches.values(), *self._kept.values()]:
@@ -138,7 +143,7 @@ class Host:
         with self._lock:
             benches = list(self._benches.items())
         for name, bench in benches:
-            if name not in news.benches:
+            if name not in news.benches or news.claims[name] != bench.claim:
                 continue  # claimed since this beat was sent
             if not news.benches[name]:
                 self._revoke(bench, "its bench was claimed by another host")
@@ -193,6 +198,7 @@ class Host:
             self._drop(sorted(lost & set(self._benches)), "its bench was claimed by another host", 15.0)
         if self._process.silent_for >= self._settings.safe_after:
             return
+        self._follow_declarations()
         if not self._tidied:
             declared = self._catalog.benches
             self._store.reservations.forget_undeclared(self._settings.machine_name, declared)
@@ -206,6 +212,15 @@ class Host:
         for declaration in self._catalog.for_machine(self._settings.machine_name):
             if declaration.name not in self._benches and declaration.name not in self._kept and not stopping.is_set():
                 self._host(declaration)
+
+    def _follow_declarations(self) -> None:
+        """Give up the benches that are declared differently by now, or no more, where no session has them."""
+        declared = {bench.name: bench for bench in self._catalog.for_machine(self._settings.machine_name)}
+        for name, bench in list(self._benches.items()):
+            if declared.get(name) == bench.declaration or not all(runner.free for runner in bench.runners.values()):
+                continue
+            if self._store.reservations.leave_idle_bench(name, bench.claim):
+                self._drop([name], "its declaration was changed", 15.0)
 
     def _let_go(self) -> None:
         """A bench that was kept because a thread of it hung is given up when that thread has come back."""

@@ -1,14 +1,12 @@
-"""Puts host, task runners and reaper together in one process, and is `labkit loop`. Used by extension, commands."""
+"""Puts host, task runners and reaper together in one process. Used by the extension and by `service`."""
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
-import sys
 import threading
-from types import FrameType
 
+from labkit.clock import Deadline
 from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
 from labkit.loop.host import Host, HostStore
@@ -18,6 +16,8 @@ from labkit.loop.task_runner import TaskRunners
 log = logging.getLogger("labkit.loop")
 
 STOP_SECONDS = 20.0
+LET_GO = 3.5
+"""Seconds that tasks and endings have of these: a task that never ends must not hold its process for 5 s."""
 RETRY_SECONDS = 1.0
 
 
@@ -80,55 +80,19 @@ class Workers:
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """End in order: no new work, tasks asked to stop, devices made safe and closed, good-bye to the store.
 
-        Blocks at most about `seconds`.
+        Blocks at most about `seconds`. An ending that is not through is another process's to go on with, or the next's.
         """
         with self._lock:
             if not self.running:
                 return
             self._pid = 0
+            deadline, patience = Deadline(seconds), Deadline(min(LET_GO, seconds / 2))
             if self._runners is not None:
                 self._runners.ask_to_stop()
             if self._reaper is not None:
-                self._reaper.stop(seconds / 4)
+                self._reaper.stop(patience.left())
             if self._runners is not None:
-                self._runners.stop(seconds / 4)
+                self._runners.stop(patience.left())
             if self.host is not None:
-                self.host.stop(seconds / 2)
+                self.host.stop(deadline.left())
             self._lab.process.stop()
-
-
-def run_loop(lab: Lab, *, threads: int | None = None) -> None:
-    """Be `labkit loop`: own the hardware, run tasks, end what is overdue, until SIGTERM or SIGINT.
-
-    A loop with a thread stuck in a driver replaces itself (exec) as soon as its benches are idle.
-    """
-    ended = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    workers = Workers(
-        lab,
-        task_threads=lab.settings.task_threads if threads is None else threads,
-        reaper=lab.settings.autoclean_thread,
-    )
-    workers.start()
-    log.info("loop started process=%s benches=%s", lab.process.id, ",".join(lab.catalog.benches) or "-")
-    replace = threading.Event()
-
-    def look(_news: object) -> None:
-        if workers.host is not None and workers.host.wants_replacement:
-            replace.set()
-            ended.set()
-
-    lab.process.on_news(look)
-    while not ended.wait(3600):
-        pass
-    log.info("loop stops process=%s", lab.process.id)
-    workers.stop()
-    lab.close()
-    if replace.is_set():
-        log.warning("loop replaces itself: a thread is stuck in a driver")
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -7,6 +7,7 @@ twice. Blocking reads have connections of their own, with a socket timeout of th
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -35,9 +36,12 @@ _REFUSALS = (
 _REFUSAL_WORDS = "LOADING READONLY OOM MISCONF NOAUTH NOPERM CLUSTERDOWN MASTERDOWN BUSY NOREPLICAS"
 
 ANSWER_SECONDS = 5.0
-MAX_WAIT = 30.0
-_WAITS = (2.0, MAX_WAIT)
+MAX_WAIT = 600.0
+"""Longest blocking read: who only waits for news asks so rarely that an idle process sends its beats and nothing else."""
+_WAITS = (2.0, 30.0, MAX_WAIT)
 """Longest waits of the connections for blocking reads: a short wait must not find out late that the store hangs."""
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""Seconds, seconds and number: a long wait finds out within half a minute that the store's machine has gone."""
 _MARGIN = 5.0
 
 Argument = str | bytes | int | float
@@ -82,6 +86,7 @@ class Store:
             socket_connect_timeout=ANSWER_SECONDS,
             max_connections=1_000_000,
             protocol=2,
+            **_keepalive(self.url),
         )
 
     def run(self, script: str, *arguments: Argument) -> Any:
@@ -164,6 +169,14 @@ class Store:
             connection.close()
         if self._keeper is not None:
             self._keeper.close()
+
+
+def _keepalive(url: str) -> dict[str, Any]:
+    """What a connection over TCP needs to notice a peer that has gone without a word."""
+    if url.startswith("unix"):
+        return {}
+    options = {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
+    return {"socket_keepalive": True, "socket_keepalive_options": options}
 
 
 def _wait(seconds: float) -> float:

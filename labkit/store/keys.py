@@ -25,6 +25,10 @@ FAMILIES: Sequence[tuple[str, str]] = (
     ("conditions", "hash: bench/device -> 'condition since reason...'"),
     ("unique", "hash: unique lock -> task id"),
     ("queue", "list: ids of submitted tasks"),
+    (
+        "urgent",
+        "list: ids of submitted tasks that are claimed first: a start, an ending or a task waits for them",
+    ),
     ("task_wake", "list: one token for each submission, to wake a sleeping runner"),
     ("running", "hash: task id -> process that runs it"),
     ("session", "family: session id -> hash, the session's record"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from labkit.errors import WrongAppError
 from labkit.store.connection import Store, text
@@ -30,12 +30,16 @@ class BeatNews:
     went_back: bool
     """The store knew a lower fence than a host: it has lost its last moments."""
     queued_tasks: int
+    urgent_tasks: int = 0
+    """How many of the queued tasks somebody waits for who may hold everything up: a start, an ending, another task."""
     due: Sequence[str]
     """Sessions that somebody must look at."""
     gone: Sequence[str]
     """Processes that are silent too long and not buried yet."""
     benches: Mapping[str, bool]
     """Benches that this process hosts -> whether its claim still stands."""
+    claims: Mapping[str, int] = field(default_factory=dict)
+    """Those benches -> the fence of the claim that was asked about; there may be a later one by now."""
     holds: Mapping[str, HoldNews]
     """Devices of those benches that are held; a device that is missing here has no hold."""
 
@@ -63,14 +67,16 @@ class Processes:
         answer = self._store.run("beat", process, "1" if first else "", roles, highest_fence, *hosted)
         if text(answer[0]) == "gone":
             return None
-        _, now, back, queued, due, gone, states, holds = answer
+        _, now, back, queued, urgent, due, gone, states, holds = answer
         return BeatNews(
             now=float(now),
             went_back=text(back) == "1",
             queued_tasks=int(queued),
+            urgent_tasks=int(urgent),
             due=[text(item) for item in due],
             gone=[text(item) for item in gone],
             benches={text(states[i]): text(states[i + 1]) == "ok" for i in range(0, len(states), 2)},
+            claims=dict(benches),
             holds={
                 text(holds[i]): HoldNews(state=text(holds[i + 1]), fence=int(holds[i + 2]), session=text(holds[i + 3]))
                 for i in range(0, len(holds), 4)

@@ -115,7 +115,11 @@ class Reservations:
 
     def leave_bench(self, bench: str, fence: int) -> None:
         """Give up a bench in order."""
-        self._store.run("bench_leave", bench, fence)
+        self._store.run("bench_leave", bench, fence, "")
+
+    def leave_idle_bench(self, bench: str, fence: int) -> bool:
+        """Give up a bench that nobody has; from then on no session gets it. False: a session has it, it stays."""
+        return text(self._store.run("bench_leave", bench, fence, "idle")) != "held"
 
     def forget_undeclared(self, machine: str, declared: Collection[str]) -> list[str]:
         """Forget the benches of a machine that it declares no more and that are neither hosted nor held."""

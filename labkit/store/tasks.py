@@ -35,6 +35,7 @@ LOST = problem(
 SESSION_OVER = problem(
     "session-over", "SessionLostError", "The session was over before a runner had picked this task up; it did not run."
 )
+TIMED_OUT = problem("timeout", "TaskTimeoutError", "The task took longer than its timeout, and was given up.")
 NO_LOCK = problem(
     "exception", "AlreadyRunningError", "Another task has taken the place of this unique task; it did not run."
 )
@@ -65,6 +66,8 @@ class NewTask:
     """The process that owns the parent, or, in `on_dispose`, the ending."""
     lock: str = ""
     """Field of the unique lock, '' none."""
+    urgent: bool = False
+    """Claim it before those that nobody waits for."""
     keep: float = 3600.0
     """Seconds to keep it where its session is forgotten before it ends."""
 
@@ -152,7 +155,7 @@ class TaskStore:
         the error `loser` (JSON). Errors: `SessionLostError` where nobody may submit it any more."""
         arguments = (
             new.task_id, new.name, new.session_id, new.arguments, new.purpose, wire.dump_fences(new.fences), new.parent,
-            new.owner, new.lock, new.keep, loser, SESSION_OVER, LOST,
+            new.owner, new.lock, new.keep, loser, SESSION_OVER, LOST, "1" if new.urgent else "",
         )  # fmt: skip
         try:
             answer = self._store.run("task_submit", *arguments)
@@ -163,12 +166,15 @@ class TaskStore:
             raise SessionLostError(_REFUSED[word].format(name=new.name))
         return _task(answer[1])
 
-    def next(self, process: str, runner: str, end: TaskEnd | None = None, *, again: bool = False) -> NextTask:
+    def next(
+        self, process: str, runner: str, end: TaskEnd | None = None, *, again: bool = False, urgent: bool = False
+    ) -> NextTask:
         """Record the end of a runner's last task and claim the next one, in one script.
 
-        again: the answer to the same question got lost; whatever it had claimed is given again.
+        again: the answer to the same question got lost; whatever it had claimed is given again. urgent: claim only one
+        that somebody waits for who holds up others.
         """
-        return self._next(process, runner, end, "1" if again else "", "1")
+        return self._next(process, runner, end, "1" if again else "", "urgent" if urgent else "any")
 
     def end(self, end: TaskEnd, runner: str) -> bool:
         """Only record the end of a task. False: it was lost, its result is dropped."""
@@ -257,7 +263,7 @@ class TaskStore:
 
     def queued(self) -> int:
         """How many ids are in the queue."""
-        return int(self._store.command("LLEN", self._store.keys["queue"]))
+        return sum(int(self._store.command("LLEN", self._store.keys[name])) for name in ("queue", "urgent"))
 
     def wait_for_work(self, pool: str, seconds: float) -> None:
         """Wait at most `seconds` for a submission, or for a kick of this pool."""

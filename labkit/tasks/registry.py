@@ -24,6 +24,7 @@ Identifier = str | Callable[..., Any]
 """A task's name, or its function (as it was written, or as `@weblab.task()` made it)."""
 
 _RENAME_SECONDS = 5.0
+_TELL_SECONDS, _TELL_PAUSE = 30.0, 0.5
 
 
 class Tasks:
@@ -40,18 +41,24 @@ class Tasks:
     def services(self) -> TaskServices:
         return self._services()
 
-    def task(self, unique: str | None = None) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:
+    def task(
+        self, unique: str | None = None, timeout: float | None = None
+    ) -> Callable[[Callable[P, R]], TaskFunction[P, R]]:
         """Make a function a task. unique: at most one at a time in each session ('user') or in the lab ('global').
 
-        Errors: `ValueError` for another `unique`, two of one name, a name of 43 characters.
+        timeout: seconds that it may run, None: as long as its session. Then it is asked to stop, and it has failed with
+        code `timeout`: when it ends, or 2 s later at the latest, whatever it does.
+        Errors: `ValueError` for another `unique` or `timeout`, two of one name, a name of 43 characters.
         """
         if unique not in UNIQUE:
             raise ValueError(
                 f"unique is {unique!r}; it must be None, 'user' or 'global', as in @weblab.task(unique='user')."
             )
 
+        seconds = _checked(timeout)
+
         def register(function: Callable[P, R]) -> TaskFunction[P, R]:
-            made = TaskFunction(function, unique, self._services)
+            made = TaskFunction(function, unique, self._services, timeout=seconds, run_urgent=self.run_urgent)
             self._check_name(made.name)
             self.functions[made.name] = made
             return made
@@ -133,17 +140,30 @@ class Tasks:
                     break
                 left, ran = left - (word == "ran"), ran + (word == "ran")
         finally:
-            work.finish()
+            _finish(work)
         return ran
 
-    def _step(self, work: TaskWork) -> str:
+    def run_urgent(self) -> None:
+        """Run here what is queued and somebody waits for who holds up others (an ending, say), until there is no more.
+
+        Errors: `StoreUnavailableError`.
+        """
+        self.services.process.start()
+        work = self.work(threading.Event())
+        try:
+            while self._step(work, urgent=True) != "empty":
+                pass
+        finally:
+            _finish(work)
+
+    def _step(self, work: TaskWork, *, urgent: bool = False) -> str:
         """One step; where the store has lost sight of this process, that takes a new name first."""
-        word, patience = work.step(), Deadline(_RENAME_SECONDS)
+        word, patience = work.step(urgent=urgent), Deadline(_RENAME_SECONDS)
         while word == "gone":
             if patience.over:
                 raise StoreUnavailableError("The store does not take the beats of this process; no task was run.")
             self._await_beat(patience)
-            word = work.step()
+            word = work.step(urgent=urgent)
         return word
 
     def _await_beat(self, patience: Deadline) -> None:
@@ -156,6 +176,29 @@ class Tasks:
         process.nudge()
         beaten.wait(patience.left())
         process.forget(listener)
+
+
+def _checked(timeout: float | None) -> float | None:
+    """The seconds of a task's `timeout`. Errors: `ValueError`."""
+    if timeout is None:
+        return None
+    given: object = timeout
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < float("inf"):
+        raise ValueError(f"timeout is {given!r}; it must be seconds, a number above 0, as in @weblab.task(timeout=30).")
+    return float(given)
+
+
+def _finish(work: TaskWork) -> None:
+    """Tell how the last task ended, also where the store is away for a while: else it would count as running here as
+    long as this process lives. Errors: `StoreUnavailableError`."""
+    patience, pause = Deadline(_TELL_SECONDS), threading.Event()
+    while True:
+        try:
+            return work.finish()
+        except StoreUnavailableError:
+            if patience.over:
+                raise
+            pause.wait(_TELL_PAUSE)
 
 
 def _name(func_or_name: Identifier) -> str:

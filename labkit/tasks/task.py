@@ -28,23 +28,31 @@ _JOIN_SLICE = 1.0
 
 
 class RunningTask:
-    """That a task runs here: under which process's name, and whether it should stop. stopping: its runner must end."""
+    """That a task runs here: under which process's name, and whether it should stop.
 
-    def __init__(self, store: TaskStore, task_id: str, process: str, stopping: threading.Event):
+    stopping: its runner must end. limit: the time that its `timeout` gives it.
+    """
+
+    def __init__(
+        self, store: TaskStore, task_id: str, process: str, stopping: threading.Event, limit: Deadline | None = None
+    ):
         self.process = process
         self._store = store
         self._task_id = task_id
         self._runner_stopping = stopping
+        self._limit = limit or Deadline(None)
         self._told = False
         self._fresh = Deadline(0.0)
 
     @property
     def stopping(self) -> bool:
+        if self._limit.over or self._runner_stopping.is_set():
+            return True
         if not self._told and self._fresh.over:
             with contextlib.suppress(StoreUnavailableError):  # a store that is away for a moment stops nobody
                 self._told = self._store.is_stopping(self._task_id, self.process)
             self._fresh = Deadline(STOPPING_FRESH)
-        return self._told or self._runner_stopping.is_set()
+        return self._told
 
 
 @functools.total_ordering
@@ -123,7 +131,8 @@ class WebLabTask:
     def error(self) -> dict[str, Any] | None:
         """Where the task has failed: `code`, and where known `class` and `message`. Else None.
 
-        Codes: exception, lost (its process died), session-over, not-found (no such function there), no-runner.
+        Codes: exception, lost (its process died), timeout (it took longer than its `timeout`), session-over, not-found
+        (no such function there), no-runner.
         """
         return self._record.value("error") if self.failed else None
 

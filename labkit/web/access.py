@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Flask, Response, g, make_response, redirect, render_template, request, session
+from flask import Flask, Response, g, has_request_context, make_response, redirect, render_template, request, session
 
 from labkit.context import BoundSession, Purpose, bind, unbind
 from labkit.errors import StoreUnavailableError
@@ -27,6 +27,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 _RECORD = "_labkit_record"
 _TOKEN = "_labkit_bound"
+_POLL_AT_END = "_labkit_poll_at_end"
 
 
 def lab_here() -> Lab:
@@ -50,8 +51,10 @@ def install(app: Flask, lab: Lab) -> None:
     def save(response: Response) -> Response:
         try:
             lab.save_user_data()
+            if _POLL_AT_END in g:
+                lab.sessions.touch(g.pop(_POLL_AT_END), poll=True)
         except StoreUnavailableError:
-            log.warning("session data was not saved: the store is away path=%s", request.path)
+            log.warning("session data or poll was not saved: the store is away path=%s", request.path)
         return response
 
     app.before_request(enter)
@@ -203,11 +206,14 @@ def away(lab: Lab) -> Response:
 
 
 def poll() -> None:
-    """Count this moment as a poll of the user."""
+    """Count this moment as a poll of the user, and in a view the end of the request too: it may be a long one."""
     lab = lab_here()
     session_id = session_id_here(lab)
-    if session_id is not None:
-        lab.sessions.touch(session_id, poll=True)
+    if session_id is None:
+        return
+    lab.sessions.touch(session_id, poll=True)
+    if has_request_context():
+        setattr(g, _POLL_AT_END, session_id)
 
 
 def logout() -> None:

@@ -265,3 +265,33 @@ def test_dead_ids_at_the_head_of_the_queue_hold_up_nobody(lab: TaskLab) -> None:
     taken = claim(lab)
     assert taken is not None
     assert taken.task_id == task.task_id
+
+
+def test_urgent_task_is_claimed_first_and_may_be_the_only_kind_that_is(lab: TaskLab) -> None:
+    session = lab.session()
+    plain, urgent = submit(lab, session), submit(lab, session, urgent=True)
+    assert lab.kept.queued() == 2
+    first = lab.kept.next(lab.process.id, "r1", urgent=True).claimed
+    assert first is not None
+    assert first.task_id == urgent.task_id
+    assert lab.kept.next(lab.process.id, "r2", urgent=True).word == "empty"
+    second = claim(lab, "r2")
+    assert second is not None
+    assert second.task_id == plain.task_id
+
+
+def test_withdrawn_task_is_in_no_queue(lab: TaskLab) -> None:
+    session = lab.session()
+    for urgent in (True, False):
+        task = submit(lab, session, urgent=urgent)
+        assert lab.kept.withdraw(task.task_id, LOSER)
+    assert lab.kept.queued() == 0
+
+
+def test_beat_says_how_many_tasks_are_urgent(lab: TaskLab) -> None:
+    session = lab.session()
+    for urgent in (True, False, False):
+        submit(lab, session, urgent=urgent)
+    news = lab.processes.beat("other:1:aa", first=True, roles="", highest_fence=0, benches={})
+    assert news is not None
+    assert (news.queued_tasks, news.urgent_tasks) == (3, 1)

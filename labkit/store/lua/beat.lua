@@ -1,7 +1,7 @@
 -- One beat of a process, and all the news for it: what is due, who is gone, the holds of the benches that it hosts.
 -- ARGV: time, process, first ('1' or ''), roles, highest fence it knows, 'bench=fence' it hosts ...
 -- Returns: {gone} (it was silent too long: it must take a new name) |
---          {ok, now, went back ('1' or ''), tasks queued, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, ...}}
+--          {ok, now, went back ('1' or ''), tasks queued, urgent ones of them, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, ...}}
 --@include benches
 local process = ARGV[2]
 if ARGV[3] ~= "1" and not alive(process) then
@@ -38,4 +38,5 @@ end
 if back then
   redis.call("HSET", K.lab, "fence", ARGV[5])
 end
-return { "ok", stamp(now), back and "1" or "", redis.call("LLEN", K.queue), due, gone, benches, holds }
+local urgent = redis.call("LLEN", K.urgent)
+return { "ok", stamp(now), back and "1" or "", redis.call("LLEN", K.queue) + urgent, urgent, due, gone, benches, holds }

@@ -1,10 +1,17 @@
 -- Give up a bench in order: its devices are safe and closed, and nobody hosts it until the next claim. Its machine stays known.
--- ARGV: time, bench, fence of the claim
--- Returns: left | lost
+-- ARGV: time, bench, fence of the claim, only ('idle': not where a session has a device of it, or it is being released)
+-- Returns: left | lost | held
 --@include benches
 local bench = ARGV[2]
 if host_of(bench).fence ~= ARGV[3] then
   return "lost"
+end
+if ARGV[4] == "idle" then
+  for _, device in ipairs(devices_of(bench)) do
+    if hold_of(device) then
+      return "held"
+    end
+  end
 end
 redis.call("HSET", K.bench_host, bench, table.concat({ "-", "0", host_of(bench).machine, stamp(now) }, " "))
 redis.call("DEL", of("calls", bench .. "@" .. ARGV[3]))

@@ -1,5 +1,5 @@
 -- Record the end of a runner's last task and claim the next, both in one: a task is queued or owned, nothing between.
--- ARGV: time, process, runner, again ('1': the answer to the same question got lost), claim ('' only record the end),
+-- ARGV: time, process, runner, again ('1': the answer to the same question got lost), claim ('' only record the end, urgent, any),
 --       error of a task whose session is over, error of a task without its lock,
 --       last task ('' none), process that it was claimed under, status, result, error
 -- Returns: {end, what, ...}; end: '' | ended | lost (it was not this runner's any more; its result is dropped);
@@ -39,7 +39,7 @@ end
 
 local answer = { word, "more" }
 for _ = 1, LOOKED_AT do
-  local id = redis.call("LPOP", K.queue)
+  local id = redis.call("LPOP", K.urgent) or (ARGV[5] == "any" and redis.call("LPOP", K.queue))
   if not id then
     answer = { word, "empty" }
     break
@@ -59,7 +59,7 @@ for _ = 1, LOOKED_AT do
     end
   end
 end
-local queued = redis.call("LLEN", K.queue) -- tokens of tasks that are no longer queued would wake runners for nothing
+local queued = redis.call("LLEN", K.queue) + redis.call("LLEN", K.urgent) -- tokens of tasks that are no longer queued would wake runners for nothing
 if queued == 0 then
   redis.call("DEL", K.task_wake)
 else

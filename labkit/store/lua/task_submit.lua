@@ -2,7 +2,7 @@
 -- over, are written as failed at once. Sent twice, it answers the same twice.
 -- ARGV: time, task, name, session, arguments as JSON, purpose, fences, task that submits it ('' none),
 --       process that owns that task (or the ending that submits it), unique lock ('' none), seconds to keep it at least,
---       error of a loser, error of one whose session is over, error of a lost task
+--       error of a loser, error of one whose session is over, error of a lost task, urgent ('1' or '')
 -- Returns: {submitted, {field, value, ...}} | {unknown} (no such session) | {lost} (what submits it is not its owner's any more)
 --@include tasks
 local id, session, parent, process = ARGV[2], ARGV[4], ARGV[8], ARGV[9]
@@ -58,7 +58,7 @@ else
   if t.lock ~= "" then
     redis.call("HSET", K.unique, t.lock, id)
   end
-  redis.call("RPUSH", K.queue, id)
+  redis.call("RPUSH", ARGV[15] == "1" and K.urgent or K.queue, id)
   redis.call("RPUSH", K.task_wake, "1")
   event(session, "task", id, "name", t.name, "status", "submitted")
 end

@@ -1,8 +1,7 @@
-"""The lifeline: a child of `labkit run` ends with its parent, also where that was killed.
+"""The lifeline: a child (of `labkit run`, of a loop that reloads) ends with its parent, also where that was killed.
 
 The parent names itself in the child's environment; the child asks the kernel for SIGTERM at its parent's end. That
-stands through exec, and so for gunicorn. The signal is tied to the thread that forked: `labkit run` forks in its main
-thread.
+stands through exec, and so for gunicorn. The signal is tied to the thread that forked: that must be the main thread.
 """
 
 from __future__ import annotations

@@ -76,6 +76,8 @@ def on_start(client_data: dict[str, Any], server_data: dict[str, Any]) -> dict[s
         weblab.devices["console"].write(client_data["write"].encode())
     if client_data.get("on_start") == "raise":
         raise RuntimeError("this on_start raises")
+    if client_data.get("run_sync"):
+        run_and_note("on_start")
     note("on_start done", user=weblab_user.username)
     return {"client": client_data}
 
@@ -93,6 +95,9 @@ def on_dispose() -> None:
         wait_for("never")
     if "dispose_file" in told:
         wait_for(told["dispose_file"])
+    if told.get("run_sync"):
+        run_and_note("on_dispose")
+        say.delay("submitted in on_dispose")
     if len(weblab.devices):
         say_good_bye(told.get("dispose_write", "halt\r"))
     note("on_dispose done", user=weblab_user.username)
@@ -157,6 +162,20 @@ def drive(line: str, seconds: float) -> int:
 def start_drive() -> Any:
     task = drive.delay(request.args["line"], float(request.args.get("seconds", 30)))
     return jsonify(id=task.task_id, status=task.status, error=task.error)
+
+
+@weblab.task()
+def say(line: str) -> int:
+    """Write a line to the board, if the session has one. Returns the process that did it."""
+    if len(weblab.devices):
+        weblab.devices["console"].write(f"# {line}\r".encode())
+    note("said", line=line, user=weblab_user.username)
+    return os.getpid()
+
+
+def run_and_note(hook: str) -> None:
+    task = say.run_sync(f"run_sync in {hook}")
+    note("run_sync", hook=hook, status=task.status, result=task.result, error=task.error)
 
 
 @weblab.task()

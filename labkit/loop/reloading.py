@@ -69,6 +69,8 @@ def keep_reloading(folders: Sequence[Path]) -> None:
                 log.error("loop ended by itself status=%s: it begins anew when a file changes", child.status)
             elif word == "changed":
                 child.end()
+                if "end" in _said_meanwhile(words):  # more changes meanwhile are in what is loaded now
+                    break
                 child.start()
     finally:
         watching.stop()
@@ -126,9 +128,14 @@ class Child:
             self._process.wait()
 
 
+def _said_meanwhile(words: queue.SimpleQueue[str]) -> list[str]:
+    return [words.get() for _ in range(words.qsize())]
+
+
 def _watch(folders: Sequence[Path], stopping: threading.Event, changed: Callable[[], None]) -> None:
     import watchfiles  # only a loop that reloads needs it
 
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # what changed is logged here
     wanted = watchfiles.PythonFilter(extra_extensions=(".toml",))
     for changes in watchfiles.watch(*folders, watch_filter=wanted, stop_event=stopping, raise_interrupt=False):
         files = sorted({path for _, path in changes})

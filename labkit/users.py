@@ -81,6 +81,7 @@ class NoData(MutableMapping[str, Any]):
         raise TypeError("An anonymous user has no data. Guard the view with @requires_active or @requires_login.")
 
     __getitem__ = __setitem__ = __delitem__ = __len__ = __contains__ = __iter__ = __bool__ = _refuse
+    keys = items = values = copy = _refuse
 
 
 class WebLabUser:
@@ -165,6 +166,11 @@ class SessionUser(WebLabUser):
         return self._record.number("last_poll")
 
     @property
+    def time_without_polling(self) -> float:
+        """Seconds of silence."""
+        return max(0.0, self._record.now - self.last_poll + time.monotonic() - self._taken)
+
+    @property
     def exited(self) -> bool:
         return self._record.exited
 
@@ -184,6 +190,11 @@ class SessionUser(WebLabUser):
     def user(self) -> Any:
         """What the lab's `user_loader` gives for this user, or None."""
         return self._services.load_user(self.username_unique)
+
+    @property
+    def has_unsaved_data(self) -> bool:
+        """Whether the data was changed here and not stored."""
+        return self._data is not None and self._data.is_modified
 
     def save(self) -> None:
         """Store the data where it was read and modified."""
@@ -219,11 +230,6 @@ class CurrentUser(SessionUser):
         """Seconds left, 0 if the time is over."""
         return max(0.0, self._record.time_left - (time.monotonic() - self._taken))
 
-    @property
-    def time_without_polling(self) -> float:
-        """Seconds of silence."""
-        return max(0.0, self._record.now - self.last_poll + time.monotonic() - self._taken)
-
     def to_expired_user(self) -> ExpiredUser:
         return ExpiredUser(self._services, self._record)
 
@@ -244,7 +250,7 @@ class ExpiredUser(SessionUser):
     def data(self, value: dict[str, Any]) -> None:
         raise NotImplementedError("The data of an expired user can't be changed.")
 
-    def update_data(self, new_data: dict[str, Any] | None = None) -> None:
+    def update_data(self, value: dict[str, Any] | None = None) -> None:
         raise NotImplementedError("The data of an expired user can't be changed.")
 
     def save(self) -> None:

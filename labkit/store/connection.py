@@ -37,7 +37,7 @@ _REFUSAL_WORDS = "LOADING READONLY OOM MISCONF NOAUTH NOPERM CLUSTERDOWN MASTERD
 
 ANSWER_SECONDS = 5.0
 MAX_WAIT = 600.0
-"""Longest blocking read: who only waits for news asks so rarely that an idle process sends its beats and nothing else."""
+"""Longest blocking read: who waits for news asks so rarely that an idle process sends its beats and nothing else."""
 _WAITS = (2.0, 30.0, MAX_WAIT)
 """Longest waits of the connections for blocking reads: a short wait must not find out late that the store hangs."""
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}

@@ -17,6 +17,7 @@ from labkit.errors import StoreUnavailableError
 from labkit.store.tasks import LOST, TIMED_OUT, TaskEnd, TaskRecord, TaskStatus, problem
 from labkit.tasks.services import TaskServices
 from labkit.tasks.task import RunningTask, WebLabTask, task_current
+from labkit.users import remembered
 
 log = logging.getLogger("labkit.tasks")
 
@@ -154,7 +155,21 @@ def _call(
     )
     arguments, named = claimed.value("arguments")
     with session_bound(bound), services.entered(bound), task_current(WebLabTask(services.store, claimed, running)):
-        return function(*arguments, **named)
+        try:
+            return function(*arguments, **named)
+        finally:
+            _warn_of_unsaved_data(claimed)
+
+
+def _warn_of_unsaved_data(claimed: TaskRecord) -> None:
+    """After a task nothing is stored by itself (rlms.md): others may have written the same data meanwhile."""
+    user = remembered()
+    if user is not None and not user.is_anonymous and user.has_unsaved_data:  # type: ignore[union-attr]
+        log.warning(
+            "task changed weblab_user.data and did not store it: call weblab_user.data.store() name=%s session=%s",
+            claimed.name,
+            _short(claimed.session_id),
+        )
 
 
 def _failed(claimed: TaskRecord, error: str) -> TaskEnd:

@@ -172,6 +172,9 @@ class WebLabTask:
             raise self._lost()
         return self._refresh(record)
 
+    sync = store
+    """The same; labs of old call it so."""
+
     def progress(self, part: float, text: str = "") -> None:
         """Show on the session's page how far the task is: `part` from 0 to 1, and what it does. Only in the task."""
         running = self._require_here("progress()")

@@ -139,8 +139,6 @@ def _socket_guard(allowed: Callable[[Any], bool]) -> Callable[[View], View]:
     def decorate(handler: View) -> View:
         @functools.wraps(handler)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            from flask_socketio import disconnect  # the lab's own Socket.IO, which only such labs need
-
             lab = lab_here()
             try:
                 g.pop(_RECORD, None)
@@ -152,12 +150,21 @@ def _socket_guard(allowed: Callable[[Any], bool]) -> Callable[[View], View]:
                     return result
             except StoreUnavailableError as error:
                 log.warning("socket event refused error=%s", error)
-            disconnect()
-            return None
+            return _put_out()
 
         return guarded  # type: ignore[return-value]
 
     return decorate
+
+
+def _put_out() -> None:
+    """Disconnect the socket of this event. One that is just coming in is refused: it is not connected yet, so there is
+    nothing to disconnect, and it would be let in."""
+    from flask_socketio import ConnectionRefusedError, disconnect  # the lab's own Socket.IO, which only such labs need
+
+    if getattr(request, "event", {}).get("message") == "connect":  # set by flask_socketio
+        raise ConnectionRefusedError("You have no active session here.")
+    disconnect()
 
 
 socket_requires_active = _socket_guard(lambda user: bool(user.active))

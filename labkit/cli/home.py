@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, session, url_for
+from flask import Blueprint, redirect, session, url_for
 
 from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
 from labkit.store.sessions import SessionState
 from labkit.web.headers import page_headers
+from labkit.web.rendering import render
 
 HOW_IN = (
     "Here you need a session. The remote-laboratory management system (RLMS) that this lab belongs to starts one and "
@@ -30,7 +31,7 @@ def home(lab: Lab) -> Any:
     if is_in(lab):
         return redirect(url_for("labkit.page"))
     facts = {"title": lab.title, "kind": "home", "heading": f"This is the lab {lab.title}", "text": HOW_IN}
-    return render_template("labkit/message.html", **facts, retry="", back="")
+    return render("message.html", **facts, retry="", back="")
 
 
 def is_in(lab: Lab) -> bool:

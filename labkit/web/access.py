@@ -20,6 +20,7 @@ from labkit.lifecycle import write_lifecycle
 from labkit.store.sessions import SessionRecord, SessionState
 from labkit.users import get_weblab_user, remember, services_here, session_id_here, user_of
 from labkit.web.headers import page_headers
+from labkit.web.rendering import render
 
 log = logging.getLogger("labkit.web")
 
@@ -194,7 +195,7 @@ def forbidden(lab: Lab) -> Any:
         return make_response(render_template(lab.settings.unauthorized_template), 403)
     if not _wants_html():
         return make_response("Access forbidden", 403, {"Vary": "Accept", "Cache-Control": "no-store"})
-    page = render_template("labkit/message.html", kind="forbidden", title=lab.title)
+    page = render("message.html", kind="forbidden", title=lab.title)
     return page_headers(make_response(page, 403, {"Vary": "Accept"}))
 
 
@@ -205,7 +206,7 @@ def _wants_html() -> bool:
 
 def away(lab: Lab) -> Response:
     """The answer of a guarded page while the store does not answer."""
-    page = render_template("labkit/message.html", kind="store", title=lab.title, retry=request.full_path)
+    page = render("message.html", kind="store", title=lab.title, retry=request.full_path)
     return page_headers(make_response(page, 503, {"Retry-After": "5"}))
 
 

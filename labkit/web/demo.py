@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from flask import Blueprint, Response, make_response, redirect, render_template, session, url_for
+from flask import Blueprint, Response, make_response, redirect, session, url_for
 
 from labkit.errors import BenchUnavailableError, StoreUnavailableError, WebLabError
 from labkit.lab import Lab
@@ -13,6 +13,7 @@ from labkit.sessions import start_session
 from labkit.store.sessions import SessionState
 from labkit.web.access import away
 from labkit.web.headers import page_headers
+from labkit.web.rendering import render
 from labkit.web.start_request import parse_start
 
 
@@ -71,4 +72,4 @@ class DemoPage:
         return make_response(self._page(refusal=text, until=until), 503)
 
     def _page(self, **more: Any) -> str:
-        return render_template("labkit/demo.html", title=self._lab.title, seconds=self._seconds, **more)
+        return render("demo.html", title=self._lab.title, seconds=self._seconds, **more)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, abort, redirect, render_template, request, send_file, session, url_for
+from flask import Blueprint, Response, abort, redirect, request, send_file, session, url_for
 
 from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
@@ -16,6 +16,7 @@ from labkit.store.reservations import DeviceView
 from labkit.store.sessions import SessionRecord, SessionState
 from labkit.web.access import away, enter_request, forbidden, way_back
 from labkit.web.headers import page_headers
+from labkit.web.rendering import render
 from labkit.web.session_view import started_at
 
 
@@ -27,7 +28,6 @@ def pages_blueprint(lab: Lab) -> Blueprint:
         url_prefix="/labkit",
         static_folder="static",
         static_url_path="/static",
-        template_folder="templates",
     )
     pages = Pages(lab)
     blueprint.add_url_rule("/", "page", pages.page)
@@ -51,7 +51,7 @@ class Pages:
                 return forbidden(self._lab)
             if record.state is not SessionState.ACTIVE:
                 return redirect(url_for("labkit.ended"))
-            return render_template("labkit/page.html", page=self._page(record))
+            return render("page.html", page=self._page(record))
         except StoreUnavailableError:
             return away(self._lab)
 
@@ -67,8 +67,8 @@ class Pages:
         if record.state in (SessionState.ACTIVE, SessionState.STARTING):
             return redirect(url_for("labkit.page"))
         ended_at = record.number("ended") or record.now
-        return render_template(
-            "labkit/ended.html",
+        return render(
+            "ended.html",
             title=self._lab.title,
             reason=record.reason or "unknown",
             ended_at=ended_at,

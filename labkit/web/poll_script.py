@@ -7,15 +7,14 @@ does in the browser is in templates/labkit/poll_script.html.
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import Any
 
 from flask import has_request_context, request, url_for
-from jinja2 import Environment, PackageLoader, Template
 from markupsafe import Markup
 
 from labkit.errors import StoreUnavailableError
 from labkit.users import CurrentUser, SessionUser, UserServices, get_weblab_user, services_here, session_id_here
+from labkit.web.rendering import render
 
 NO_TIMEOUT = Markup("<!-- timeout is 0 or negative; no script -->")
 NO_SESSION = Markup("<!-- session_id not found; no script -->")
@@ -61,7 +60,7 @@ def weblab_poll_script(
         "logout": url_for("weblab_logout_url", session_id=session_id) if logout_on_close else None,
         "root": request.script_root.rstrip("/"),
     }
-    return Markup(_template().render(page=page, nonce=nonce))
+    return Markup(render("poll_script.html", page=page, nonce=nonce))
 
 
 def _check_name(callback: Any) -> None:
@@ -92,9 +91,3 @@ def _every(lab: UserServices, user: Any) -> int:
 def _left(user: Any) -> int | None:
     """Milliseconds after which the session's time is surely over. None: not known, or it is over already."""
     return int(min(user.time_left * 1000 + AFTER_THE_END, LONGEST)) if isinstance(user, CurrentUser) else None
-
-
-@cache
-def _template() -> Template:
-    """The script. Its environment is labkit's own: a lab may give its Jinja other delimiters, filters and signals."""
-    return Environment(loader=PackageLoader("labkit.web"), autoescape=True).get_template("labkit/poll_script.html")

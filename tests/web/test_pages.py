@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import render_template_string
+from jinja2 import StrictUndefined
 
 from labkit import requires_active
 from labkit.store.sessions import SessionState
@@ -163,3 +165,16 @@ def test_store_that_is_away_is_said(tmp_path: Path) -> None:
             answer = student.get(path)
             assert answer.status_code == 503
             assert "can&#39;t reach its store" in answer.text or "can't reach its store" in answer.text
+
+
+def test_lab_may_have_other_delimiters_and_strict_templates(make: MakeLab) -> None:
+    lab = make()
+    lab.app.jinja_env.variable_start_string, lab.app.jinja_env.variable_end_string = "[[", "]]"
+    lab.app.jinja_env.undefined = StrictUndefined
+    lab.app.jinja_env.autoescape = False
+    lab.view("/t", lambda: render_template_string("[[ weblab_user.username ]] {{ 1 }}"))
+    student = lab.student(lab.start(server={"request.full_name": "</title><b>"}))
+    assert page_data(student.get("/labkit/").text)["username"] == "</title><b>"
+    browser = {"Accept": "text/html"}
+    assert "<h1>This page belongs to a session</h1>" in lab.client().get("/labkit/", headers=browser).text
+    assert student.get("/t").text == "ada {{ 1 }}"

@@ -76,6 +76,7 @@ def enter_request(lab: Lab, *, poll: bool) -> SessionRecord | None:
     record = lab.sessions.touch(session_id, poll=poll)
     setattr(g, _RECORD, record)
     remember(user_of(lab, record))
+    leave_request()  # a guard in a guard: what the outer one bound would stay bound in this thread for ever
     if record.state not in (SessionState.UNKNOWN, SessionState.STARTING):
         bound = BoundSession(session_id=session_id, purpose=Purpose.REQUEST, fences=record.fences)
         setattr(g, _TOKEN, bind(bound))
@@ -121,14 +122,14 @@ def _sent_back(lab: Lab, user: Any) -> Any:
     return redirect(back) if back else forbidden(lab)
 
 
-def requires_active(view: View) -> View:
+def requires_active(func: View) -> View:
     """Only for a user whose session is active. An expired user is sent back where it came from, others are refused."""
-    return _guard("requires_active", lambda user: bool(user.active), _sent_back)(view)
+    return _guard("requires_active", lambda user: bool(user.active), _sent_back)(func)
 
 
-def requires_login(view: View) -> View:
+def requires_login(func: View) -> View:
     """Only for a user with a session, active or expired (to show results, say; not for devices)."""
-    return _guard("requires_login", lambda user: not user.is_anonymous, lambda lab, _: forbidden(lab))(view)
+    return _guard("requires_login", lambda user: not user.is_anonymous, lambda lab, _: forbidden(lab))(func)
 
 
 def way_back(back: Any) -> str | None:
@@ -137,8 +138,8 @@ def way_back(back: Any) -> str | None:
 
 
 def _socket_guard(allowed: Callable[[Any], bool]) -> Callable[[View], View]:
-    def decorate(handler: View) -> View:
-        @functools.wraps(handler)
+    def decorate(func: View) -> View:
+        @functools.wraps(func)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             lab = lab_here()
             try:
@@ -146,7 +147,7 @@ def _socket_guard(allowed: Callable[[Any], bool]) -> Callable[[View], View]:
                 enter_request(lab, poll=True)
                 user = get_weblab_user()
                 if allowed(user):
-                    result = handler(*args, **kwargs)
+                    result = func(*args, **kwargs)
                     lab.save_user_data()
                     return result
             except StoreUnavailableError as error:

@@ -23,7 +23,7 @@ _REASONS = {
 
 def hashed(secret: str) -> str:
     """The start of the hash of a session's or task's id, for logs."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:12]
+    return hashlib.sha256(secret.encode(errors="backslashreplace")).hexdigest()[:12]
 
 
 def write_lifecycle(lab: Lab, record: SessionRecord | None, action: str, source: str, *, reason: str = "") -> None:

@@ -156,6 +156,10 @@ class Sessions:
 
     def touch(self, session_id: str, *, poll: bool) -> SessionRecord:
         """Read a session; where it is active and `poll`, its silence counts from now."""
+        try:
+            session_id.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, from a cookie that a lab has written
+            return SessionRecord(session_id=session_id, state=SessionState.UNKNOWN, now=0.0, fields={})
         answer = self._store.run("session_touch", session_id, "1" if poll else "")
         return SessionRecord(
             session_id=session_id, state=SessionState(text(answer[0])), now=float(answer[1]), fields=record(answer[2:])

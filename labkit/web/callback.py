@@ -6,6 +6,7 @@ cookie of its own.
 
 from __future__ import annotations
 
+import logging
 from typing import Any, TypeVar
 
 from flask import Flask, Response, jsonify, make_response, redirect, request, session
@@ -16,12 +17,16 @@ from labkit.lab import Lab
 from labkit.store.sessions import SessionState
 from labkit.web.access import away, forbidden
 
+log = logging.getLogger("labkit.web")
+
 R = TypeVar("R", bound=BaseResponse)
 
 _NO_INITIAL_URL = (
     "<h1>ERROR</h1><p>This lab has no initial URL. Register one with <code>@weblab.initial_url</code>: "
     "a function that returns where users begin, for example <code>url_for('labkit.page')</code>.</p>"
 )
+
+_NO_SECRET_KEY = "<h1>ERROR</h1><p>This lab has no <code>SECRET_KEY</code>, so it can't let anybody in.</p>"
 
 
 def add_callback_routes(app: Flask, lab: Lab, callback_url: str) -> None:
@@ -49,7 +54,11 @@ class CallbackRoutes:
         if record.state is SessionState.UNKNOWN:
             return forbidden(self._lab)
         if request.method != "HEAD":
-            session[self._lab.settings.session_id_name] = session_id
+            try:
+                session[self._lab.settings.session_id_name] = session_id
+            except RuntimeError:  # Flask's own, without a key; the process that started the session has one
+                log.error("user was not let in: this process has no SECRET_KEY")
+                return _private(make_response(_NO_SECRET_KEY, 503))
         return _private(redirect(self._lab.hooks.initial_url()))
 
     def poll(self, session_id: str) -> Response:

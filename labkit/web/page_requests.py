@@ -9,6 +9,7 @@ from typing import Any
 from labkit.errors import BadRequestError, UnknownDeviceError
 from labkit.store.feeds import Cursor
 from labkit.store.sessions import SessionRecord
+from labkit.web.page_values import require_plain
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 _DEVICE = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
@@ -63,6 +64,8 @@ def call_request(given: Any) -> CallRequest:
         raise BadRequestError("args", f"args must be a list, not {type(args).__name__}.")
     if kwargs is not None and not isinstance(kwargs, dict):
         raise BadRequestError("kwargs", f"kwargs must be an object, not {type(kwargs).__name__}.")
+    require_plain("args", args)
+    require_plain("kwargs", kwargs)
     return CallRequest(
         device=_text(fields, "device", None), command=_text(fields, "command", _NAME),
         args=args or [], kwargs=kwargs or {},
@@ -71,7 +74,7 @@ def call_request(given: Any) -> CallRequest:
 
 def _fields(given: Any) -> dict[str, Any]:
     if not isinstance(given, dict):
-        raise BadRequestError("", f"The event must carry one object, not {type(given).__name__}.")
+        raise BadRequestError("event", f"The event must carry one object, not {type(given).__name__}.")
     return given
 
 
@@ -79,9 +82,10 @@ def _text(fields: dict[str, Any], key: str, pattern: re.Pattern[str] | None) -> 
     value = fields.get(key)
     if not isinstance(value, str) or not value:
         raise BadRequestError(key, f"{key} must be text, not {type(value).__name__ if value != '' else 'empty'}.")
+    require_plain(key, value)
     if len(value) > 200 or (pattern is not None and not pattern.fullmatch(value)):
         example = "bench-1/console" if key == "device" else "a name"
-        raise BadRequestError(key, f"{key} is {value[:40]!r}, which is no {key}; one looks like {example}.")
+        raise BadRequestError(key, f"{key} is {value[:40]!a}, which is no {key}; one looks like {example}.")
     return value
 
 

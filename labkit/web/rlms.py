@@ -1,18 +1,25 @@
 """The routes that an RLMS calls: api, test, start, status, dispose. Every answer is JSON that an RLMS can act on.
 
 What they answer, and why, is in rlms.md. Credentials are compared in constant time; missing or empty ones open nothing.
+Whatever comes is answered in JSON: also by what is no route, and by what Flask itself would refuse with a page.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hmac
 import json
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Request, Response, request, url_for
+from werkzeug.datastructures import Authorization
+from werkzeug.exceptions import MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.routing import RequestRedirect, WebsocketMismatch
+from werkzeug.urls import uri_to_iri
 
 from labkit.clock import Deadline
 from labkit.errors import BadRequestError, BenchUnavailableError, StoreUnavailableError, WebLabError
@@ -20,6 +27,7 @@ from labkit.lab import Lab
 from labkit.lifecycle import hashed
 from labkit.sessions import ASK_AGAIN, end_session, session_status, start_session
 from labkit.store.sessions import EndReason, SessionState
+from labkit.web.page_values import as_number, is_unicode
 from labkit.web.start_request import parse_start
 
 log = logging.getLogger("labkit.web")
@@ -27,6 +35,8 @@ log = logging.getLogger("labkit.web")
 Answer = tuple[Mapping[str, Any], int]
 
 API_VERSION = "1"
+BODY_BYTES = 1_000_000
+"""The longest body of a request. A longer one is refused unread."""
 DELETING: Mapping[str, Any] = {
     "message": "Deleting",
     "finished": False,
@@ -41,12 +51,19 @@ AWAY: Mapping[str, Any] = {
 
 def rlms_blueprint(lab: Lab, base_url: str) -> Blueprint:
     """The RLMS's routes of one lab, under `{base_url}/weblab/sessions/`."""
-    blueprint = Blueprint("weblab_rlms", __name__, url_prefix=f"{base_url}/weblab/sessions")
+    prefix = f"{base_url}/weblab/sessions"
+    blueprint = Blueprint("weblab_rlms", __name__, url_prefix=prefix)
     routes = RlmsRoutes(lab)
 
     def add(rule: str, endpoint: str, view: Callable[..., Answer], methods: list[str], *, guarded: bool = True) -> None:
-        answering = _answers(view, routes.refusal if guarded else None)
-        blueprint.add_url_rule(rule, endpoint, answering, methods=methods, strict_slashes=False)
+        blueprint.add_url_rule(
+            rule,
+            endpoint,
+            _answers(view, routes.refusal if guarded else None),
+            methods=methods,
+            strict_slashes=False,
+            provide_automatic_options=False,
+        )
 
     add("/api", "api", routes.api, ["GET"], guarded=False)
     add("/test", "test", routes.test, ["GET"], guarded=False)
@@ -54,9 +71,7 @@ def rlms_blueprint(lab: Lab, base_url: str) -> Blueprint:
     add("/status/multiple", "status_multiple", routes.status_multiple, ["POST"])
     add("/<session_id>/status", "status", routes.status, ["GET"])
     add("/<session_id>", "dispose", routes.dispose, ["POST"])
-    every = ["GET", "POST", "PUT", "DELETE", "PATCH"]
-    add("/", "no_start", routes.unknown, [method for method in every if method != "POST"])
-    add("/<path:_rest>", "unknown", routes.unknown, every)
+    blueprint.before_app_request(_answers_what_is_no_route(prefix, _answers(routes.no_route, routes.refusal)))
     return blueprint
 
 
@@ -68,14 +83,14 @@ def _answers(view: Callable[..., Answer], refusal: Callable[[], Answer | None] |
         try:
             body, status = (refusal() if refusal is not None else None) or view(**arguments)
         except BadRequestError as error:
-            body, status = {"error": True, "message": str(error), "key": error.key}, 400
+            body, status = {"error": True, "message": str(error), "key": error.key}, _status_of(error)
         except BenchUnavailableError as error:
             body, status = {"error": True, "message": str(error)}, 503
         except StoreUnavailableError:
             body, status = AWAY, 503
         except WebLabError as error:
             body, status = {"error": True, "message": str(error)}, 503
-        except Exception as error:  # a lab's own on_start may raise anything
+        except (Exception, SystemExit) as error:  # a lab's own on_start may raise anything
             log.exception("request of the RLMS failed endpoint=%s", request.endpoint)
             body, status = (
                 {"error": True, "message": f"The lab failed: {type(error).__name__}. Its log says more."},
@@ -84,6 +99,41 @@ def _answers(view: Callable[..., Answer], refusal: Callable[[], Answer | None] |
         return Response(json.dumps(body), status, mimetype="application/json", headers={"Cache-Control": "no-store"})
 
     return answer
+
+
+def _answers_what_is_no_route(prefix: str, answer: Callable[[], Response]) -> Callable[[], Response | None]:
+    """Look at each request of the app before it goes its way: what is below the prefix, and has none, is answered here.
+
+    Flask would answer it with a page: an address or a method that nobody serves, a Host header that is none.
+    """
+
+    def look() -> Response | None:
+        wrong = request.routing_exception
+        ours = request.path == prefix or request.path.startswith(f"{prefix}/")
+        if not ours or wrong is None or isinstance(wrong, RequestRedirect):
+            return None
+        response = answer()
+        if isinstance(wrong, MethodNotAllowed) and response.status_code in (200, 405):
+            response.headers["Allow"] = ", ".join(_methods(wrong))
+        return response
+
+    return look
+
+
+def _methods(wrong: MethodNotAllowed) -> list[str]:
+    return sorted({*(wrong.valid_methods or ()), "OPTIONS"})
+
+
+class _RefusedError(BadRequestError):
+    """A request that is malformed in a way for which HTTP has a status of its own."""
+
+    def __init__(self, status: int, key: str, message: str):
+        self.status = status
+        super().__init__(key, message)
+
+
+def _status_of(error: BadRequestError) -> int:
+    return error.status if isinstance(error, _RefusedError) else 400
 
 
 class RlmsRoutes:
@@ -96,7 +146,7 @@ class RlmsRoutes:
 
     def _wrong_credentials(self) -> str | None:
         """Which credential is wrong, or None. Both are always compared, in constant time."""
-        given = request.authorization
+        given = _basic(request)
         username = (given.username if given is not None else None) or ""
         password = (given.password if given is not None else None) or ""
         settings = self._lab.settings
@@ -132,10 +182,26 @@ class RlmsRoutes:
         return {"valid": False, "error_messages": [f"Invalid credentials: {wrong}"]}, 401
 
     def start(self) -> Answer:
-        session_id = start_session(self._lab, parse_start(_body()))
+        asked = parse_start(_body(), self._now)
+        self._link("-")  # before anything is reserved: a link that can't be made is refused
+        session_id = start_session(self._lab, asked)
+        return {"url": self._link(session_id), "session_id": session_id}, 200
+
+    def _now(self) -> float:
+        """The store's time: this machine's clock may be wrong, or stepped."""
+        self._lab.process.start()
+        return self._lab.process.store_now()
+
+    def _link(self, session_id: str) -> str:
+        """Where the user enters. Errors: `BadRequestError` where the request's Host header is no name of a host."""
         external: dict[str, Any] = {"_scheme": self._lab.settings.scheme} if self._lab.settings.scheme else {}
-        url = url_for("weblab_callback_url", session_id=session_id, _external=True, **external)
-        return {"url": url, "session_id": session_id}, 200
+        link: str = url_for("weblab_callback_url", session_id=session_id, _external=True, **external)
+        try:
+            if urlsplit(uri_to_iri(link)).hostname:
+                return link
+        except ValueError:  # a name that no browser can read
+            pass
+        raise BadRequestError("Host", "The Host header names no host, so the user's link can't be made.")
 
     def status(self, session_id: str) -> Answer:
         try:
@@ -149,14 +215,18 @@ class RlmsRoutes:
             human = "Missing parameter: session_ids, a list of text."
             return {"success": False, "error_code": "missing-parameters", "error_human": human}, 200
         ids = body["session_ids"]
-        if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
+        if not isinstance(ids, list) or not all(isinstance(item, str) and is_unicode(item) for item in ids):
             raise BadRequestError("session_ids", "session_ids must be a list of text.")
         deadline = Deadline(_timeout(body))
         status: dict[str, float] = {}
+        away = False  # once it is, each of many would wait for it
         for session_id in ids:
             if deadline.over:
                 break
-            status[session_id] = float(self.status(session_id)[0]["should_finish"])
+            try:
+                status[session_id] = ASK_AGAIN if away else float(session_status(self._lab, session_id))
+            except StoreUnavailableError:
+                status[session_id], away = ASK_AGAIN, True
         return {"status": status}, 200
 
     def dispose(self, session_id: str) -> Answer:
@@ -177,19 +247,70 @@ class RlmsRoutes:
             return {"message": "Deleted", "finished": True, "should_finish": -1}, 200
         return DELETING, 200
 
-    def unknown(self, _rest: str = "") -> Answer:
-        return {"error": True, "message": f"Nothing answers {request.method} {request.path}."}, 404
+    def no_route(self) -> Answer:
+        """What Flask found to be no route of anybody."""
+        wrong, asked = request.routing_exception, f"{request.method:.20} {request.path:.200}"
+        if isinstance(wrong, NotFound):
+            raise _RefusedError(404, "path", f"Nothing answers {asked}.")
+        if isinstance(wrong, MethodNotAllowed):
+            methods = _methods(wrong)
+            if request.method == "OPTIONS":
+                return {"methods": methods}, 200
+            raise _RefusedError(405, "method", f"Nothing answers {asked}; ask by {' or '.join(methods)}.")
+        if isinstance(wrong, WebsocketMismatch):
+            raise _RefusedError(400, "Upgrade", f"There is no WebSocket at {asked}.")
+        raise _RefusedError(400, "Host", f"The Host header of {asked} is no name of the lab.")
+
+
+def _basic(request: Request) -> Authorization | None:
+    """The credentials that were sent by HTTP Basic; None: there are none that can be read."""
+    try:
+        given = request.authorization
+    except ValueError:  # not ASCII
+        return None
+    return given if given is not None and given.type == "basic" else None
 
 
 def _body() -> dict[str, Any]:
     """The JSON object that was sent, whatever its Content-Type says. Errors: `BadRequestError`."""
     try:
-        body = json.loads(request.get_data(cache=False) or b"{}")
-    except (ValueError, RecursionError):
-        raise BadRequestError("body", "The body must be JSON.") from None
+        text = _read().decode("utf-8-sig")
+        body = json.loads(text or "{}", parse_float=as_number, parse_constant=_no_number)
+    except UnicodeDecodeError:
+        raise BadRequestError("body", "The body must be JSON in UTF-8, and not compressed.") from None
+    except RecursionError:
+        raise BadRequestError("body", "The body is nested too deep.") from None
+    except BadRequestError:
+        raise
+    except ValueError:
+        raise BadRequestError("body", "The body must be JSON, its numbers finite.") from None
     if not isinstance(body, dict):
         raise BadRequestError("body", f"The body must be a JSON object, not {type(body).__name__}.")
     return body
+
+
+def _read() -> bytes:
+    """The body, at most BODY_BYTES of it. Errors: `BadRequestError`, before a longer one is read."""
+    own = request.max_content_length  # the lab's, for all its requests
+    most = BODY_BYTES if own is None else min(own, BODY_BYTES)
+    too_long = _RefusedError(413, "body", f"The body is longer than {most} bytes.")
+    if (request.content_length or 0) > most:
+        raise too_long
+    with contextlib.suppress(AttributeError):  # Flask 3.0 can't set it for one request
+        request.max_content_length = most + 1
+    try:
+        data = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise too_long from None
+    except Exception:  # the connection broke, or its chunks make no sense; each server has errors of its own for that
+        raise BadRequestError("body", "The body did not arrive whole.") from None
+    if len(data) > most:  # one that came without its length; no more than this was read of it
+        raise too_long
+    return data
+
+
+def _no_number(written: str) -> NoReturn:
+    raise ValueError(f"{written} is no JSON")
 
 
 def _timeout(body: Mapping[str, Any]) -> float | None:
@@ -197,11 +318,9 @@ def _timeout(body: Mapping[str, Any]) -> float | None:
     if value is None:
         return None
     try:
-        if isinstance(value, bool):
-            raise ValueError
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
+        seconds = as_number(value)
+    except ValueError:
         raise BadRequestError("timeout", "timeout must be a number of seconds.") from None
-    if not 0 <= number < float("inf"):
+    if seconds < 0:
         raise BadRequestError("timeout", "timeout must be a number of seconds, at least 0.")
-    return number
+    return seconds

@@ -2,7 +2,8 @@
 
 The lab's own Socket.IO, if it has one, is none of its business: `app.extensions["socketio"]` stays as it was. Every
 event is guarded first; where the guard says no, the handler does not run and the socket is disconnected. Every event
-is answered with `{"ok": true, ...}` or `{"ok": false, "error": {"kind", "message"}}`, whatever it carries.
+is answered with `{"ok": true, ...}` or `{"ok": false, "error": {"kind", "message", "key"}}`, whatever it carries; the
+key, where there is one, is what is wrong with the event.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import flask_socketio
 from engineio.exceptions import EngineIOError
 
 from labkit.context import BoundSession, Purpose
-from labkit.errors import StoreUnavailableError, WebLabError
+from labkit.errors import BadRequestError, StoreUnavailableError, WebLabError
 from labkit.lab import Lab
 from labkit.store.sessions import SessionRecord, SessionState
 from labkit.threads import LabThread
 from labkit.web.page_requests import FeedRequest, call_request, feed_request
 from labkit.web.relay import Drop, Relay, Send
 from labkit.web.session_view import shown_state
+from labkit.web.socket_gate import keep_nonsense_out
 
 log = logging.getLogger("labkit.sockets")
 
@@ -93,6 +95,7 @@ class LabSockets:
         sockets.on_event("disconnect", self._disconnect)
         for name, handler in self._handlers().items():
             sockets.on_event(name, self._guarded(handler))
+        sockets.on_event("*", self._guarded(_no_event))
         sockets.on_error_default(_failed_unforeseen)
         sockets.init_app(
             app, path=PATH, async_mode="threading", transports=["websocket"], async_handlers=False,
@@ -103,6 +106,7 @@ class LabSockets:
         else:
             app.extensions["socketio"] = before
         self._keep_frames_together(sockets.server)
+        keep_nonsense_out(sockets.server, MESSAGE_BYTES)
         return sockets.server
 
     def _keep_frames_together(self, server: Any) -> None:
@@ -271,8 +275,15 @@ def _over(record: SessionRecord) -> str:
     return f"Your session is over ({record.reason or record.state.value})."
 
 
+def _no_event(sid: str, record: SessionRecord, name: Any) -> Answer:
+    raise BadRequestError("event", f"There is no event {str(name)[:40]!a}.")
+
+
 def _failed(error: WebLabError) -> Answer:
-    return {"ok": False, "error": {"kind": type(error).__name__, "message": str(error)}}
+    facts = {"kind": type(error).__name__, "message": str(error)}
+    if isinstance(error, BadRequestError) and error.key:
+        facts["key"] = error.key
+    return {"ok": False, "error": facts}
 
 
 def _refused(record: SessionRecord | None) -> Answer:

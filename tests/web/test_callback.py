@@ -76,6 +76,18 @@ def test_lab_without_an_initial_url_says_so(make: MakeLab, known: bool) -> None:
     assert "weblab.initial_url" in answer.text
 
 
+def test_process_without_a_secret_key_lets_nobody_in_and_says_so(tmp_path: Path, store_server: StoreServer) -> None:
+    """The session was started by a process that has one."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with SmallLab(folders[0], store_server.url) as one:
+        base = one.app.config["WEBLAB_REDIS_BASE"]
+        with SmallLab(folders[1], store_server.url, SECRET_KEY=None, WEBLAB_REDIS_BASE=base) as two:
+            answer = two.client().get(f"/callback/{one.up().start()}")
+    assert (answer.status_code, "SECRET_KEY" in answer.text) == (503, True)
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_poll_counts(make: MakeLab, method: str) -> None:
     lab = make(WEBLAB_AUTOPOLL=False)

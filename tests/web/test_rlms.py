@@ -88,12 +88,19 @@ def test_every_answer_is_json_whatever_was_sent(lab: SmallLab, method: str, path
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", ""), ("GET", "x"), ("PUT", "x"), ("POST", "x/status"), ("GET", "a/b/c"), ("DELETE", "")],
+    ("method", "path", "status"),
+    [
+        ("GET", "", 405),
+        ("GET", "x", 405),
+        ("PUT", "x", 405),
+        ("POST", "x/status", 405),
+        ("GET", "a/b/c", 404),
+        ("DELETE", "", 405),
+    ],
 )
-def test_what_nobody_asks_is_answered_in_json_too(lab: SmallLab, method: str, path: str) -> None:
+def test_what_nobody_asks_is_answered_in_json_too(lab: SmallLab, method: str, path: str, status: int) -> None:
     answer = lab.rlms(method, path)
-    assert (answer.status_code, answer.get_json()["error"]) == (404, True)
+    assert (answer.status_code, answer.get_json()["error"]) == (status, True)
 
 
 # -- start
@@ -148,6 +155,17 @@ def test_failing_on_start_is_an_error_with_json_and_ends_the_session(make: MakeL
     assert "RuntimeError" in answer.get_json()["message"]
     assert "hunter2" not in answer.text
     lab.wait_free()
+
+
+def test_on_start_that_exits_is_an_error_with_json_too(make: MakeLab) -> None:
+    lab = make()
+
+    @lab.weblab.on_start
+    def start(client: dict[str, Any], server: dict[str, Any]) -> None:
+        raise SystemExit("a library calls exit")
+
+    answer = lab.post_start()
+    assert (answer.status_code, answer.mimetype, answer.get_json()["error"]) == (503, "application/json", True)
 
 
 def test_on_start_whose_data_can_not_be_stored_fails_the_start(make: MakeLab) -> None:
@@ -405,8 +423,8 @@ def test_store_that_is_away_is_never_a_finished_session(tmp_path: Path) -> None:
         assert lab.dispose(session) == DELETING
         start = lab.post_start()
         assert (start.status_code, start.get_json()["error"]) == (503, True)
-        many = lab.rlms("POST", "status/multiple", {"session_ids": [session]})
-        assert (many.status_code, many.get_json()) == (200, {"status": {session: 2.0}})
+        many = lab.rlms("POST", "status/multiple", {"session_ids": [session, "nobody"]})
+        assert (many.status_code, many.get_json()) == (200, {"status": {session: 2.0, "nobody": 2.0}})
         assert lab.rlms("GET", "test").status_code == 200
 
 

@@ -1,0 +1,153 @@
+"""What a browser may send to labkit's sockets at all: the request that opens one, and its frames. Used by the sockets.
+
+The libraries below answer an odd request with a 500, and an odd frame with a traceback in the log and a connection that
+hangs. Here such a request is refused, and such a connection closed, before they see it. What a well-formed event asks
+for is none of this module's business.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import simple_websocket
+import wsproto
+from engineio.async_drivers._websocket_wsgi import SimpleWebSocketWSGI
+from socketio.packet import ACK, BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packet
+
+log = logging.getLogger("labkit.sockets")
+
+MOST_ATTACHMENTS = 16
+MOST_LEVELS = 200
+"""Lists and objects within each other, in one event: what is nested deeper can't be taken apart safely."""
+
+_CONTROL = re.compile(r"1|[23](?:probe)?|5|6")
+"""Frames of the connection itself: close, ping, pong, upgrade, noop."""
+_MESSAGE = re.compile("4[0-6]")
+_RESERVED = ("connect", "disconnect", "*")
+"""Names that mean something to the library and are no events of a page."""
+
+
+def keep_nonsense_out(server: Any, message_bytes: int) -> None:
+    """Stand before a Socket.IO server that speaks WebSocket only: requests, then frames, none above `message_bytes`."""
+    engine = server.eio
+    connect = engine._handle_connect
+
+    def handle_connect(environ: Mapping[str, Any], *rest: Any) -> Any:
+        return connect(environ, *rest) if _shakes_hands(environ) else engine._bad_request("Invalid websocket upgrade")
+
+    class WebSocket(_WebSocket):
+        def __init__(self, handler: Any, server: Any):
+            super().__init__(handler, server, max_message_size=message_bytes)
+
+    engine._handle_connect = handle_connect
+    engine._async = {**engine._async, "websocket": WebSocket}  # a copy: the lab's own server has the other
+
+
+def _shakes_hands(environ: Mapping[str, Any]) -> bool:
+    """Whether the request's headers open a WebSocket; tried as the server below will do it."""
+    tokens = {token.strip() for token in environ.get("HTTP_CONNECTION", "").lower().split(",")}
+    if "upgrade" not in tokens:
+        return False
+    head = "".join(
+        f"{key[5:].replace('_', '-')}: {value}\r\n" for key, value in environ.items() if key.startswith("HTTP_")
+    )
+    try:
+        connection = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
+        connection.receive_data(f"GET / HTTP/1.1\r\n{head}\r\n".encode())
+        return any(isinstance(event, wsproto.events.Request) for event in connection.events())
+    except (wsproto.utilities.ProtocolError, ValueError):
+        return False
+
+
+_ENDS: Mapping[str, type[Exception]] = {"gunicorn": StopIteration, "werkzeug": ConnectionError}
+"""By what a server learns that the connection has been used up and is over."""
+
+
+class _Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
+    """One WebSocket. Who waits for a message hears of the end also where it comes with one that is too long."""
+
+    def _handle_events(self) -> bool:
+        goes_on = bool(super()._handle_events())
+        if not goes_on:
+            self.connected = False
+            self.event.set()
+        return goes_on
+
+
+class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no types
+    """One connection, which ends with the first frame that makes no sense."""
+
+    _missing = 0
+    """Attachments that the last event has announced, and that did not come yet."""
+
+    def __call__(self, environ: Mapping[str, Any], start_response: Any) -> Any:
+        self.ws = _Link(environ, **self.server_args)
+        answer = self.app(self)
+        if self.ws.mode in _ENDS:
+            raise _ENDS[self.ws.mode]
+        return answer
+
+    def wait(self) -> str | bytes | None:
+        """The next frame; None: the connection is over."""
+        frame: str | bytes | None = super().wait()
+        if frame is None or self._makes_sense(frame):
+            return frame
+        log.info("socket was closed: it sent what makes no sense bytes=%d", len(frame))
+        return None
+
+    def _makes_sense(self, frame: str | bytes) -> bool:
+        if isinstance(frame, bytes):
+            self._missing -= 1
+            return self._missing >= 0
+        if self._missing:
+            return False
+        if not _MESSAGE.match(frame):
+            return _CONTROL.fullmatch(frame) is not None
+        try:
+            packet = Packet(encoded_packet=frame[1:])
+        except (ValueError, TypeError, RecursionError):
+            return False
+        self._missing = packet.attachment_count
+        return packet_makes_sense(packet)
+
+
+def packet_makes_sense(packet: Any) -> bool:
+    """Whether a decoded packet of Socket.IO can be dealt with: an event with its attachments, coming, going, an ack."""
+    if packet.packet_type in (CONNECT, DISCONNECT):
+        return not packet.attachment_count
+    if packet.packet_type == ACK:
+        return isinstance(packet.data, list) and not packet.attachment_count
+    if packet.packet_type == BINARY_EVENT:
+        if not 0 < packet.attachment_count <= MOST_ATTACHMENTS:
+            return False
+    elif packet.packet_type != EVENT or packet.attachment_count:
+        return False
+    data = packet.data
+    if not isinstance(data, list) or not data or not isinstance(data[0], str) or data[0] in _RESERVED:
+        return False
+    return _fits_together(data, packet.attachment_count)
+
+
+def _fits_together(data: list[Any], attachments: int) -> bool:
+    """Whether an event is not nested too deep, and each place for an attachment names one."""
+    level: list[Any] = [data]
+    for _ in range(MOST_LEVELS):
+        if not level:
+            return True
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                if attachments and item.get("_placeholder") and not _names_one(item.get("num"), attachments):
+                    return False
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+        level = inner
+    return False
+
+
+def _names_one(number: Any, attachments: int) -> bool:
+    return isinstance(number, int) and 0 <= number < attachments

@@ -1,0 +1,61 @@
+"""Labs for the tests of rlms.md: some whose threads run, some in which nothing happens but what the test does."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from werkzeug.serving import make_server
+
+from labkit.testing.store import StoreServer
+from tests.small_lab import SmallLab
+from tests.toy import wait_until
+
+MakeLab = Callable[..., SmallLab]
+
+
+@pytest.fixture(name="make")
+def make_lab(tmp_path: Path, store_server: StoreServer) -> Iterator[MakeLab]:
+    """Makes labs (see SmallLab), each in a folder of its own; they are closed with the test."""
+    made: list[SmallLab] = []
+
+    def make(**options: object) -> SmallLab:
+        folder = tmp_path / f"lab-{len(made)}"
+        folder.mkdir()
+        made.append(SmallLab(folder, store_server.url, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for lab in made:
+        lab.__exit__(None, None, None)
+
+
+@pytest.fixture(name="lab")
+def running_lab(make: MakeLab) -> SmallLab:
+    """A lab with its task runners and its reaper."""
+    lab = make().up()
+    wait_until(lambda: lab.lab.processes.with_role("tasks"), "the task runners")
+    return lab
+
+
+@pytest.fixture(name="still")
+def still_lab(make: MakeLab) -> SmallLab:
+    """A lab without threads: nothing is done but what the test does."""
+    return make(WEBLAB_NO_THREAD=True)
+
+
+@contextlib.contextmanager
+def served(lab: SmallLab) -> Iterator[str]:
+    """Serve a lab; gives its host and port."""
+    server = make_server("127.0.0.1", 0, lab.app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join(30)
+        server.server_close()

@@ -11,6 +11,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from labkit.clock import Deadline
 from labkit.errors import NoContextError
 
 
@@ -34,6 +35,13 @@ class BoundSession:
     owner: str = ""
     """The process that owns the start or the ending; empty otherwise."""
     task_id: str = ""
+    limit: Deadline = field(default_factory=lambda: Deadline(None), compare=False)
+    """When a task that runs here is given up; none of its device calls may begin after that."""
+
+    @property
+    def by_task(self) -> tuple[str, str]:
+        """The task that runs here and its process; ('', '') outside a task."""
+        return (self.task_id, self.owner) if self.task_id else ("", "")
 
 
 _bound: ContextVar[BoundSession | None] = ContextVar("labkit_bound_session", default=None)

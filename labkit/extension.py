@@ -86,9 +86,11 @@ class WebLab:
 
     @timeout.setter
     def timeout(self, seconds: float) -> None:
-        self._timeout = read_settings({"WEBLAB_TIMEOUT": seconds}).timeout
-        if self._lab is not None:
-            self._lab.settings = dataclasses.replace(self._lab.settings, timeout=self._timeout)
+        timeout = read_settings({"WEBLAB_TIMEOUT": seconds}).timeout
+        if self._lab is None:
+            self._timeout = timeout
+        else:
+            self._lab.settings = dataclasses.replace(self._lab.settings, timeout=timeout)
 
     def init_app(self, app: Flask, backend: str | None = None) -> None:
         """Make the app a lab: read the settings, add the routes. Errors: `InvalidConfigError` (missing credentials,

@@ -53,7 +53,9 @@ class SessionData(dict[str, Any]):
         changed = {key: value for key, value in self.items() if key not in self._saved or self._saved[key] != value}
         dropped = [key for key in self._saved if key not in self]
         if changed or dropped:
-            self._sessions.store_data(self._session_id, changed, dropped)
+            bound = bound_session()
+            by_task = bound.by_task if bound is not None else ("", "")
+            self._sessions.store_data(self._session_id, changed, dropped, by_task=by_task)
         self._saved = _copy(self)
 
     def store_if_modified(self) -> None:

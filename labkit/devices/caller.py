@@ -139,9 +139,11 @@ class DeviceCaller:
             args=args,
             kwargs=kwargs or {},
             panel=panel,
+            task=task,
+            process=process,
         )
         try:
-            answer = self._calls.submit(call, task=task, process=process)
+            answer = self._calls.submit(call)
         except StoreUnavailableError as error:
             if not error.sent:
                 raise

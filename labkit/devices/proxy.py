@@ -50,17 +50,17 @@ class DeviceProxy:
             if self._seconds is not None
             else self._caller.seconds_for(self._device, command, args, kwargs)
         )
-        task = self._bound.task_id
+        task, process = self._bound.by_task
         pending = self._caller.submit(
             self._device,
             command,
             fence=self._fence,
-            seconds=seconds,
+            seconds=self._bound.limit.left(at_most=seconds),
             args=args,
             kwargs=kwargs,
             panel=panel,
             task=task,
-            process=self._bound.owner if task else "",
+            process=process,
         )
         return pending.result()
 

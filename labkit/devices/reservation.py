@@ -61,7 +61,12 @@ class BenchReservation:
         left_out, failures = list(excluded), list[str]()
         while True:
             taken = self._reservations.take(
-                bound.session_id, bound.owner, bench=bench, features=features, excluded=left_out
+                bound.session_id,
+                bound.owner,
+                bench=bench,
+                features=features,
+                excluded=left_out,
+                by_task=bound.by_task,
             )
             if taken is None:
                 raise ReservationLostError("The session is over; no bench can be reserved for it.")
@@ -103,5 +108,5 @@ class BenchReservation:
         """
         for name in [bench] if bench else list(bound.fences):
             fence = bound.fences.pop(name, None)
-            if fence is None or self._reservations.release(bound.session_id, name, fence) is None:
+            if fence is None or self._reservations.release(bound.session_id, name, fence, bound.by_task) is None:
                 raise ReservationLostError(f"Bench '{name}' is not reserved by this session any more.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -49,6 +50,17 @@ def refused(
 def out_of_service(call: Call, reason: str) -> Reply:
     """The answer while a device is faulty."""
     return Reply(error="DeviceFaultyError", message=f"Device '{call.device}' is out of service: {reason}.")
+
+
+def given_up(call: Call, task_runs: Callable[[Call], bool]) -> Reply | None:
+    """Why a call must not begin whose task may have been given up since it was submitted, or None."""
+    try:
+        if task_runs(call):
+            return None
+        why = "the task that calls was given up"
+    except errors.StoreUnavailableError:
+        why = "the store is away, so nobody knows whether the task that calls still runs"
+    return Reply(error="ReservationLostError", message=f"Device '{call.device}': {why}. Nothing was done.")
 
 
 def busy(device: str, what: str) -> Reply:

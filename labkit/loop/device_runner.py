@@ -15,7 +15,7 @@ from functools import partial
 
 from labkit.clock import Clock
 from labkit.errors import DeviceOfflineError
-from labkit.loop.answers import RESERVATION_OVER, busy, cut_short, out_of_service, refused, reply_for
+from labkit.loop.answers import RESERVATION_OVER, busy, cut_short, given_up, out_of_service, refused, reply_for
 from labkit.loop.command import Command
 from labkit.loop.device_link import DevicePort
 from labkit.loop.device_state import DeviceState, Opener
@@ -274,7 +274,7 @@ class DeviceRunner:
         if call.command == READY and not call.panel:
             self._ready(call)
             return
-        operation = self._begin_call(call)
+        operation = given_up(call, self._port.task_runs) or self._begin_call(call)
         if isinstance(operation, Reply):
             self._port.reply(call, operation)
         else:

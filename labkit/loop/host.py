@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from labkit.clock import Clock
+from labkit.clock import Clock, Deadline
 from labkit.devices.catalog import Catalog
 from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration
 from labkit.errors import StoreUnavailableError
@@ -34,6 +34,9 @@ from labkit.store.reservations import Reservations
 from labkit.threads import LabThread, stop_all
 
 log = logging.getLogger("labkit.loop")
+
+THREADS_SECONDS = 2.0
+"""Seconds that the host's own threads have to end, before its devices are made safe; they may wait for a store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +83,7 @@ class Host:
         self._kept: dict[str, HostedBench] = {}
         self._dropping = threading.Lock()
         self._drop_all = ""
-        self._lost: set[str] = set()
+        self._lost: set[tuple[str, int]] = set()
         self._elsewhere: set[str] = set()
         self._tidied = False
         self._wake = threading.Event()
@@ -131,11 +134,12 @@ class Host:
 
     def stop(self, seconds: float = 15.0) -> None:
         """Make every device safe, close it, and give the benches up; blocks, at most `seconds`."""
+        deadline = Deadline(seconds, self._clock)
         threads, self._threads = self._threads, []
         self._process.forget(self._hear, self._gone)
         self._process.drop_role("host")
-        stop_all(threads, seconds)
-        self._drop(list(self._benches), "its host stops", seconds)
+        stop_all(threads, min(THREADS_SECONDS, deadline.left()))  # the devices matter more than these
+        self._drop(list(self._benches), "its host stops", deadline.left())
 
     # -- news, on the beat's thread: quick
 
@@ -147,7 +151,7 @@ class Host:
                 continue  # claimed since this beat was sent
             if not news.benches[name]:
                 self._revoke(bench, "its bench was claimed by another host")
-                self._lost.add(name)
+                self._lost.add((name, bench.claim))
                 continue
             for device, runner in bench.runners.items():
                 hold = news.holds.get(device)
@@ -195,7 +199,11 @@ class Host:
             self._drop(list(self._benches), why, 15.0)
         if self._lost:
             lost, self._lost = self._lost, set()
-            self._drop(sorted(lost & set(self._benches)), "its bench was claimed by another host", 15.0)
+            self._drop(
+                [name for name, bench in self._benches.items() if (name, bench.claim) in lost],
+                "its bench was claimed by another host",
+                15.0,
+            )
         if self._process.silent_for >= self._settings.safe_after:
             return
         self._follow_declarations()
@@ -221,6 +229,7 @@ class Host:
                 continue
             if self._store.reservations.leave_idle_bench(name, bench.claim):
                 self._drop([name], "its declaration was changed", 15.0)
+                self._tidied = False  # it may be declared no more
 
     def _let_go(self) -> None:
         """A bench that was kept because a thread of it hung is given up when that thread has come back."""
@@ -342,6 +351,11 @@ class Host:
     def silent_for(self) -> float:
         return self._process.silent_for
 
+    def task_runs(self, call: Call) -> bool:
+        """Whether the task that calls still runs. Calls of this process's own tasks end with their limits; other tasks
+        are asked for in the store. Errors: `StoreUnavailableError`."""
+        return not call.task or call.process == self._process.id or self._store.calls.task_runs(call)
+
     def reply(self, call: Call, reply: Reply) -> None:
         self._dispatch.reply(call, reply)
 
@@ -359,7 +373,7 @@ class Host:
                 )
             self._unsaid.discard(runner)
             if not stands:
-                self._lost.add(bench.declaration.name)
+                self._lost.add((bench.declaration.name, bench.claim))
                 self._wake.set()
         except StoreUnavailableError:
             log.info("condition not told yet device=%s condition=%s", runner.name, runner.condition)

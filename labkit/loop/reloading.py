@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from labkit.lab import Lab
-from labkit.loop.lifeline import hold_lifeline, lifeline
+from labkit.loop.lifeline import PARENT, hold_lifeline, lifeline
 from labkit.threads import LabThread
 
 log = logging.getLogger("labkit.loop")
@@ -31,12 +31,21 @@ END_SECONDS = 30.0
 """Seconds that a child has to end in order, before it is killed."""
 
 
-def is_reloaded() -> bool:
-    """In the child: whether this process is the one that does the work; from then on it ends with its parent."""
+def worker_environment() -> dict[str, str]:
+    """In the child that does the work: what its environment needs where it replaces itself. Elsewhere: nothing.
+
+    From then on the child ends with its parent.
+    """
     if os.environ.pop(RELOADED, "") == "":
-        return False
+        return {}
     hold_lifeline()
-    return True
+    return {RELOADED: "1", PARENT: str(os.getppid())}
+
+
+def terminal_closed() -> Callable[[], bool]:
+    """Remember whether there is a terminal; returns what says whether it was closed since."""
+    at_a_terminal = os.isatty(0)
+    return lambda: at_a_terminal and not os.isatty(0)
 
 
 def watched_folders(lab: Lab) -> list[Path]:
@@ -54,8 +63,13 @@ def keep_reloading(folders: Sequence[Path]) -> None:
     def end(_signal: int, _frame: FrameType | None) -> None:
         words.put("end")
 
+    closed = terminal_closed()
+
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        child.signal(signal.Signals(number))
+        if closed():
+            words.put("end")
+        else:
+            child.signal(signal.Signals(number))
 
     handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: pass_on}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
@@ -99,9 +113,14 @@ class Child:
         return self._process.returncode if self._process is not None else None
 
     def start(self) -> None:
-        process = subprocess.Popen(
-            [sys.executable, *sys.orig_argv[1:]], env={**os.environ, **lifeline(), RELOADED: "1"}, process_group=0
-        )
+        # until it has a handler of its own, SIGHUP must not end it
+        handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            process = subprocess.Popen(
+                [sys.executable, *sys.orig_argv[1:]], env={**os.environ, **lifeline(), RELOADED: "1"}, process_group=0
+            )
+        finally:
+            signal.signal(signal.SIGHUP, handler)
         self._process = process
 
         def wait(_: threading.Event) -> None:
@@ -137,21 +156,24 @@ def _watch(folders: Sequence[Path], stopping: threading.Event, changed: Callable
 
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # what changed is logged here
     wanted = watchfiles.PythonFilter(extra_extensions=(".toml",))
-    for changes in watchfiles.watch(*folders, watch_filter=wanted, stop_event=stopping, raise_interrupt=False):
-        files = sorted({path for _, path in changes})
-        wrong = list(_not_python(files))
-        if wrong:
-            log.error("loop goes on as it was: %s", "; ".join(wrong))
-        else:
-            log.info("loop begins anew changed=%s", ",".join(files))
-            changed()
+    try:
+        for changes in watchfiles.watch(*folders, watch_filter=wanted, stop_event=stopping, raise_interrupt=False):
+            files = sorted({path for _, path in changes})
+            wrong = list(_not_python(files))
+            if wrong:
+                log.error("loop goes on as it was: %s", "; ".join(wrong))
+            else:
+                log.info("loop begins anew changed=%s", ",".join(files))
+                changed()
+    except Exception:
+        log.exception("changes are not seen any more folders=%s", ",".join(map(str, folders)))
 
 
 def _not_python(files: Iterable[str]) -> Iterable[str]:
     """Where these files are no Python yet: somebody is in the middle of a change."""
     for file in files:
-        if file.endswith(".py") and os.path.exists(file):
+        if file.endswith(".py") and os.path.isfile(file):
             try:
                 compile(Path(file).read_bytes(), file, "exec")
-            except (SyntaxError, ValueError) as error:
+            except (SyntaxError, ValueError, OSError) as error:
                 yield f"{file}: {error}"

@@ -18,7 +18,7 @@ from types import FrameType
 
 from labkit.errors import DeclarationError
 from labkit.lab import Lab
-from labkit.loop.reloading import is_reloaded, keep_reloading, watched_folders
+from labkit.loop.reloading import keep_reloading, terminal_closed, watched_folders, worker_environment
 from labkit.loop.supervisor import Workers
 
 log = logging.getLogger("labkit.loop")
@@ -39,7 +39,8 @@ def run_loop(lab: Lab, *, threads: int | None = None, reload: bool = False) -> N
     whenever a file of the lab changes. Only in the main thread.
     Errors: `StoreUnavailableError` where there is no store at the start.
     """
-    if reload and not is_reloaded():
+    environment = worker_environment()
+    if reload and not environment:
         keep_reloading(watched_folders(lab))
         return
     words: queue.SimpleQueue[Word] = queue.SimpleQueue()  # its put() may be called in a signal handler
@@ -62,22 +63,23 @@ def run_loop(lab: Lab, *, threads: int | None = None, reload: bool = False) -> N
         log.info("loop stops process=%s", lab.process.id)
         workers.stop()
         lab.close()
-    if word is Word.REPLACE:
+        ended_meanwhile = Word.END in [words.get() for _ in range(words.qsize())]
+    if word is Word.REPLACE and not ended_meanwhile:
         log.warning("loop replaces itself: a thread is stuck in a driver")
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **environment})
 
 
 @contextlib.contextmanager
 def _told_by_signals(tell: Callable[[Word], None]) -> Iterator[None]:
     """Inside the block signals become words."""
-    at_a_terminal = os.isatty(0)
+    closed = terminal_closed()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         tell(Word.END)
 
     def hang_up(_signal: int, _frame: FrameType | None) -> None:
         # a terminal that was closed says the same, and nobody would see or stop the loop any more
-        tell(Word.END if at_a_terminal and not os.isatty(0) else Word.READ_AGAIN)
+        tell(Word.END if closed() else Word.READ_AGAIN)
 
     handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: hang_up}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

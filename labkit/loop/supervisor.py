@@ -12,10 +12,13 @@ from labkit.lab import Lab
 from labkit.loop.host import Host, HostStore
 from labkit.loop.reaper import Reaper
 from labkit.loop.task_runner import TaskRunners
+from labkit.store.connection import ANSWER_SECONDS
 
 log = logging.getLogger("labkit.loop")
 
 STOP_SECONDS = 20.0
+GOOD_BYE_SECONDS = 1.0
+"""Seconds that the store has for each answer meanwhile: one that hangs must not hold up making safe."""
 LET_GO = 3.5
 """Seconds that tasks and endings have of these: a task that never ends must not hold its process for 5 s."""
 RETRY_SECONDS = 1.0
@@ -52,6 +55,7 @@ class Workers:
                 return
             lab = self._lab
             catalog = lab.catalog if self._with_host else None
+            lab.store.answer_within(ANSWER_SECONDS)
             lab.process.start()
             if self._task_threads:
                 self._runners = TaskRunners(lab.tasks, self._task_threads)
@@ -86,6 +90,7 @@ class Workers:
             if not self.running:
                 return
             self._pid = 0
+            self._lab.store.answer_within(GOOD_BYE_SECONDS)
             deadline, patience = Deadline(seconds), Deadline(min(LET_GO, seconds / 2))
             if self._runners is not None:
                 self._runners.ask_to_stop()

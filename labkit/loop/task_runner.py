@@ -48,10 +48,15 @@ class TaskRunner:
             try:
                 self._take(self.work.step(urgent=self._urgent))
                 self._pause = _FIRST_PAUSE
+            except KeyboardInterrupt:
+                continue  # a task's own; its end is told with the next step
             except StoreUnavailableError as error:
                 log.warning("task runner has no store error=%s pause=%.1f", error, self._pause)
                 self._stopping.wait(self._pause)
                 self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            except Exception:  # a runner that is gone would be missed for ever
+                log.exception("task runner failed and goes on pause=%.1f", self._pause)
+                self._stopping.wait(self._pause)
         with contextlib.suppress(StoreUnavailableError):  # then the task is lost with this process
             self.work.finish()
 
@@ -85,6 +90,8 @@ class TaskRunners:
         self._tasks = tasks
         self._count = threads
         self._made = 0
+        self._lock = threading.Lock()
+        self._ending = False
         self._pool = secrets.token_hex(8)
         self._running: list[tuple[TaskRunner, LabThread]] = []
         self._extra: list[tuple[TaskRunner, LabThread]] = []
@@ -107,6 +114,7 @@ class TaskRunners:
         process = self._tasks.services.process
         process.on_news(self._hear)
         process.add_role("tasks")
+        self._ending = False
         self._running = [self._runner() for _ in range(self._count)]
         for _, thread in self._running:
             thread.start()
@@ -122,7 +130,9 @@ class TaskRunners:
 
     def _hear(self, news: BeatNews) -> None:
         """On the beat's thread: quick."""
-        with contextlib.suppress(StoreUnavailableError):  # then with a later beat
+        with self._lock, contextlib.suppress(StoreUnavailableError):  # then with a later beat
+            if self._ending:
+                return
             for runner, thread in [*self._running, *self._extra]:
                 if runner.work.overdue and runner.work.give_up(TIMED_OUT):
                     self._replace(runner, thread)
@@ -145,10 +155,12 @@ class TaskRunners:
         self._running[place][1].start()
 
     def ask_to_stop(self) -> None:
-        """Claim nothing more, ask the running tasks to stop, wake the sleepers. Returns at once."""
+        """Claim nothing more, ask the running tasks to stop, wake the sleepers. Returns at once. Twice is fine."""
+        with self._lock:
+            first, self._ending = not self._ending, True
         for _, thread in [*self._running, *self._extra]:
             thread.stopping.set()
-        if self._running:
+        if first and self._running:
             with contextlib.suppress(StoreUnavailableError):  # then they find out when their read fails
                 self._tasks.services.store.kick(self._pool, len(self._running))
 
@@ -163,8 +175,8 @@ class TaskRunners:
         self.ask_to_stop()
         running, self._running, self._extra = [*self._running, *self._extra], [], []
         left = stop_all([thread for _, thread in running], seconds)
-        for runner, thread in running:
-            if thread in left:
-                with contextlib.suppress(StoreUnavailableError):  # then its process is buried, and the task with it
+        with contextlib.suppress(StoreUnavailableError):  # then its process is buried, and the tasks with it
+            for runner, thread in running:
+                if thread in left:
                     runner.work.give_up()
         return left

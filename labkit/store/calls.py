@@ -31,6 +31,9 @@ class Call:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     panel: bool = False
     """It comes from a browser: only commands marked for the panel."""
+    task: str = ""
+    """The task that calls, '' none, and its process."""
+    process: str = ""
     id: str = field(default_factory=lambda: secrets.token_hex(12))
 
     @property
@@ -49,12 +52,14 @@ class Call:
                 list(self.args),
                 dict(self.kwargs),
                 self.panel,
+                self.task,
+                self.process,
             ]
         )
 
     @classmethod
     def load(cls, payload: bytes) -> Call:
-        identifier, device, command, fence, until, args, kwargs, panel = wire.loads(payload)
+        identifier, device, command, fence, until, args, kwargs, panel, task, process = wire.loads(payload)
         return cls(
             id=identifier,
             device=device,
@@ -64,6 +69,8 @@ class Call:
             args=args,
             kwargs=kwargs,
             panel=panel,
+            task=task,
+            process=process,
         )
 
 
@@ -91,12 +98,11 @@ class Calls:
     def __init__(self, store: Store):
         self._store = store
 
-    def submit(self, call: Call, *, task: str = "", process: str = "") -> Submitted | list[str]:
+    def submit(self, call: Call) -> Submitted | list[str]:
         """Hand a call to its host. Returns what was submitted, or the words of the refusal."""
-        payload = call.dump()
+        payload, by = call.dump(), (call.task, call.process)
         answer = [
-            text(part)
-            for part in self._store.run("call_submit", call.bench, call.device, call.fence, payload, task, process)
+            text(part) for part in self._store.run("call_submit", call.bench, call.device, call.fence, payload, *by)
         ]
         return Submitted(payload=payload, claim=answer[2]) if answer[0] == "submitted" else answer
 
@@ -115,6 +121,13 @@ class Calls:
         keys = [self._store.keys.of("calls", f"{bench}@{fence}") for bench, fence in claims.items()]
         found = self._store.pop([*keys, self._store.keys.of("calls", wake)], seconds)
         return None if found is None or not found[1] else Call.load(found[1])
+
+    def task_runs(self, call: Call) -> bool:
+        """Whether the task that calls still runs in its process; True where none does."""
+        if not call.task:
+            return True
+        owner = self._store.command("HGET", self._store.keys["running"], call.task)
+        return owner is not None and text(owner) == call.process
 
     def wake_host(self, wake: str) -> None:
         """Bring a waiting `take` back."""

@@ -33,7 +33,7 @@ _REFUSALS = (
     redis.exceptions.ClusterDownError,
     redis.exceptions.MasterDownError,
 )
-_REFUSAL_WORDS = "LOADING READONLY OOM MISCONF NOAUTH NOPERM CLUSTERDOWN MASTERDOWN BUSY NOREPLICAS"
+_REFUSAL_WORDS = "LOADING READONLY OOM MISCONF NOAUTH NOPERM CLUSTERDOWN MASTERDOWN BUSY NOREPLICAS UNBLOCKED"
 
 ANSWER_SECONDS = 5.0
 MAX_WAIT = 600.0
@@ -45,6 +45,8 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 _MARGIN = 5.0
 
 Argument = str | bytes | int | float
+NO_TASK = ("", "")
+"""Who asks, where a script wants to know which task does (id, process): none."""
 Entry = tuple[str, dict[str, bytes]]
 """One entry of a stream: id and fields."""
 
@@ -72,8 +74,14 @@ class Store:
         self._keeper = keeper
         self._bringing = threading.Lock()
         self._helper: LabThread | None = None
+        self._seconds = ANSWER_SECONDS
         self._quick = self._connect(ANSWER_SECONDS)
         self._waiting = {wait: self._connect(wait + _MARGIN) for wait in _WAITS}
+
+    def answer_within(self, seconds: float) -> None:
+        """From now on give the store so long to answer. Who ends has no time for one that hangs."""
+        if seconds != self._seconds:
+            self._seconds, self._quick = seconds, self._connect(seconds)
 
     def __repr__(self) -> str:
         return f"<Store prefix={self.keys.prefix}>"
@@ -159,7 +167,7 @@ class Store:
             self._keeper.ensure()
             if self._keeper.url != self.url:  # its place has gone, and it has another one
                 self.url = self._keeper.url
-                self._quick = self._connect(ANSWER_SECONDS)
+                self._quick = self._connect(self._seconds)
                 self._waiting = {wait: self._connect(wait + _MARGIN) for wait in _WAITS}
 
     def close(self) -> None:

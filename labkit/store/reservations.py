@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from labkit.store.connection import Store, record, text
+from labkit.store.connection import NO_TASK, Store, record, text
 from labkit.store.processes import GONE_AFTER
 from labkit.store.sessions import Refusal, refusals
 
@@ -74,17 +74,21 @@ class Reservations:
         bench: str = "",
         features: Sequence[str] = (),
         excluded: Sequence[str] = (),
+        by_task: tuple[str, str] = NO_TASK,
     ) -> tuple[str, int] | list[Refusal] | None:
-        """Reserve one more bench for a session: (bench, fence), why none is free, or None: the session is over."""
-        answer = self._store.run("reservation_take", session_id, owner, bench, " ".join(features), " ".join(excluded))
+        """Reserve one more bench for a session: (bench, fence), why none is free, or None: the session is over, or the
+        task (id, process) that asks was given up."""
+        left_out = " ".join(excluded)
+        answer = self._store.run("reservation_take", session_id, owner, bench, " ".join(features), left_out, *by_task)
         word = text(answer[0])
         if word == "reserved":
             return text(answer[2]), int(answer[1])
         return refusals(answer[1]) if word == "refused" else None
 
-    def release(self, session_id: str, bench: str, fence: int) -> list[str] | None:
-        """Give back a bench ('': all) held under a fence. Returns the devices; None: it is held under another fence."""
-        answer = self._store.run("reservation_release", session_id, bench, fence)
+    def release(self, session_id: str, bench: str, fence: int, by_task: tuple[str, str] = NO_TASK) -> list[str] | None:
+        """Give back a bench ('': all) held under a fence. Returns the devices; None: it is held under another fence, or
+        the task (id, process) that asks was given up."""
+        answer = self._store.run("reservation_release", session_id, bench, fence, *by_task)
         return [text(device) for device in answer[1:]] if text(answer[0]) == "releasing" else None
 
     def left(self, session_id: str, bench: str = "") -> dict[str, bool]:

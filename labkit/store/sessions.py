@@ -12,8 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from labkit import wire
-from labkit.errors import NotStorableError
-from labkit.store.connection import Entry, Store, record, text
+from labkit.errors import NotStorableError, SessionLostError
+from labkit.store.connection import NO_TASK, Entry, Store, record, text
 
 
 class SessionState(StrEnum):
@@ -204,15 +204,28 @@ class Sessions:
         return {text(key): wire.loads(value) for key, value in pairs}
 
     def store_data(
-        self, session_id: str, changed: Mapping[str, Any], dropped: Sequence[str], *, replace: bool = False
+        self,
+        session_id: str,
+        changed: Mapping[str, Any],
+        dropped: Sequence[str],
+        *,
+        replace: bool = False,
+        by_task: tuple[str, str] = NO_TASK,
     ) -> bool:
-        """Write changed keys of the data. False: the session is over. Errors: `NotStorableError`."""
+        """Write changed keys of the data. False: the session is over. Errors: `NotStorableError`, and
+        `SessionLostError` where a task (id, process) asks that was given up."""
         for key in changed:
             if not isinstance(key, str):
                 raise NotStorableError(f"data has the key {key!r}; only text can be a key.")
         pairs = [part for key, value in changed.items() for part in (key, wire.dumps(value, f"data[{key!r}]"))]
-        answer = self._store.run("session_data", session_id, "1" if replace else "", len(changed), *pairs, *dropped)
-        return text(answer) == "stored"
+        answer = text(
+            self._store.run(
+                "session_data", session_id, "1" if replace else "", *by_task, len(changed), *pairs, *dropped
+            )
+        )
+        if answer == "task-lost":
+            raise SessionLostError("The task that changes the data was given up; nothing that it does counts any more.")
+        return answer == "stored"
 
     def events(self, session_id: str, position: str, seconds: float) -> list[Entry]:
         """Wait at most `seconds` for what happens to a session after a position ('0-0': from its start)."""

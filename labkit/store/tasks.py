@@ -167,14 +167,14 @@ class TaskStore:
         return _task(answer[1])
 
     def next(
-        self, process: str, runner: str, end: TaskEnd | None = None, *, again: bool = False, urgent: bool = False
+        self, process: str, runner: str, end: TaskEnd | None = None, *, again: bool = False, claim: str = "any"
     ) -> NextTask:
         """Record the end of a runner's last task and claim the next one, in one script.
 
-        again: the answer to the same question got lost; whatever it had claimed is given again. urgent: claim only one
-        that somebody waits for who holds up others.
+        again: the answer to the same question got lost; whatever it had claimed is given again. claim: 'any'; 'urgent':
+        only one that somebody waits for who holds up others; 'mine': only what that lost answer had claimed.
         """
-        return self._next(process, runner, end, "1" if again else "", "urgent" if urgent else "any")
+        return self._next(process, runner, end, "1" if again else "", claim)
 
     def end(self, end: TaskEnd, runner: str) -> bool:
         """Only record the end of a task. False: it was lost, its result is dropped."""
@@ -260,6 +260,10 @@ class TaskStore:
     def withdraw(self, task_id: str, error: str) -> bool:
         """Fail a task that nobody has picked up. False: somebody has."""
         return text(self._store.run("task_withdraw", task_id, error)) == "withdrawn"
+
+    def make_urgent(self, task_id: str) -> bool:
+        """Have a queued task claimed before others. False: it is not queued, or is urgent already."""
+        return text(self._store.run("task_urgent", task_id)) == "urgent"
 
     def queued(self) -> int:
         """How many ids are in the queue."""

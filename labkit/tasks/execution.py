@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import hashlib
 import logging
@@ -27,6 +28,14 @@ STOP_GRACE = 2.0
 """Seconds that a task over its `timeout` has to end by itself, as a device's command has (design: at the device)."""
 
 
+class Limits:
+    """When a task is asked to stop (`asked`), and when it is given up (`given_up`). seconds: its `timeout`."""
+
+    def __init__(self, seconds: float | None):
+        self.asked = Deadline(seconds)
+        self.given_up = Deadline(None if seconds is None else seconds + STOP_GRACE)
+
+
 class TaskWork:
     """The work of one runner: claim a task, run it, tell its end together with the next claim. For one thread.
 
@@ -41,15 +50,20 @@ class TaskWork:
         self._end: TaskEnd | None = None
         self._again = False
         self._running: TaskRecord | None = None
-        self._patience = Deadline(None)
+        self._limits = Limits(None)
         self._lock = threading.Lock()
-        self.given_up = False
+        self._abandoned: TaskRecord | None = None
+
+    @property
+    def given_up(self) -> bool:
         """Whether a task of this runner was given up: it claims nothing more."""
+        return self._abandoned is not None
 
     @property
     def overdue(self) -> bool:
         """Whether the task that runs here is over its `timeout`, and has not ended when it was asked to."""
-        return self._running is not None and self._patience.over
+        running = self._running
+        return running is not None and running is not self._abandoned and self._limits.given_up.over
 
     def step(self, *, urgent: bool = False) -> str:
         """Claim the next task and run it to its end; blocks for that long. urgent: only one that somebody waits for who
@@ -60,7 +74,8 @@ class TaskWork:
         """
         try:
             process = self._services.process.id
-            answer = self._services.store.next(process, self.id, self._end, again=self._again, urgent=urgent)
+            claim = "urgent" if urgent else "any"
+            answer = self._services.store.next(process, self.id, self._end, again=self._again, claim=claim)
         except StoreUnavailableError:
             self._again = True
             raise
@@ -73,37 +88,47 @@ class TaskWork:
         return "ran"
 
     def _run(self, claimed: TaskRecord) -> tuple[TaskEnd, KeyboardInterrupt | None]:
-        seconds: float | None = getattr(self._functions.get(claimed.name), "timeout", None)
+        limits = Limits(getattr(self._functions.get(claimed.name), "timeout", None))
         with self._lock:
-            self._patience = Deadline(None if seconds is None else seconds + STOP_GRACE)
-            self._running = claimed
+            self._limits, self._running = limits, claimed
         try:
-            return execute(claimed, self._services, self._functions, self._stopping, seconds)
+            return execute(claimed, self._services, self._functions, self._stopping, limits)
         finally:
             with self._lock:
                 self._running = None
 
     def finish(self) -> None:
-        """Tell how the last task ended, without claiming another. Errors: `StoreUnavailableError`."""
+        """Tell how the last task ended, without claiming another. A claim whose answer got lost is given back as lost.
+
+        Errors: `StoreUnavailableError`; call it again.
+        """
+        store = self._services.store
+        if self._again:
+            answer = store.next(self._services.process.id, self.id, self._end, again=True, claim="mine")
+            self._told(answer.recorded)
+            if answer.claimed is not None:
+                self._end = _failed(answer.claimed, LOST)
         if self._end is not None:
-            self._told(self._services.store.end(self._end, self.id))
+            self._told(store.end(self._end, self.id))
 
     def give_up(self, error: str = LOST) -> bool:
         """From another thread: the task that still runs here has failed, with this error (JSON), and nothing that it
-        does counts any more. False: none runs. Errors: `StoreUnavailableError`; try it again."""
-        with self._lock:
-            running = self._running
-            if running is None:
-                return False
-            self.given_up = True
+        does counts any more. False: none runs. Errors: `StoreUnavailableError`; nothing has changed then."""
+        running = self._running
+        if running is None:
+            return False
         end = TaskEnd(task_id=running.task_id, process=running.owner, status=TaskStatus.FAILED, error=error)
         self._services.store.end(end, "")
-        log.error("task abandoned name=%s task=%s", running.name, running.task_id[:8])
+        with self._lock:
+            if self._running is not running:
+                return False  # it has ended meanwhile, so its thread goes on
+            self._abandoned = running
+        log.error("task abandoned name=%s task=%s", running.name, _short(running.task_id))
         return True
 
     def _told(self, recorded: bool | None) -> None:
         if recorded is False and self._end is not None:
-            log.warning("task was lost, its result is dropped task=%s", self._end.task_id[:8])
+            log.warning("task was lost, its result is dropped task=%s", _short(self._end.task_id))
         self._end, self._again = None, False
 
 
@@ -112,27 +137,27 @@ def execute(
     services: TaskServices,
     functions: Functions,
     stopping: threading.Event,
-    seconds: float | None = None,
+    limits: Limits,
 ) -> tuple[TaskEnd, KeyboardInterrupt | None]:
     """Run one claimed task in a context of its own: an app context, its session, and no request. Raises nothing.
 
-    seconds: one that takes longer is asked to stop, and has failed with code `timeout`, however it ends. What must be
-    raised after the end is told comes back beside it.
+    One that takes longer than its limits has failed with code `timeout`, however it ends. What must be raised after the
+    end is told comes back beside it.
     """
     function = functions.get(claimed.name)
     if function is None:
         log.error("task failed name=%s code=not-found", claimed.name)
         return _failed(claimed, problem("not-found")), None
-    limit = Deadline(seconds)
     try:
-        result = contextvars.Context().run(_call, claimed, function, services, stopping, limit)
-        if limit.over:
+        result = contextvars.Context().run(_call, claimed, function, services, stopping, limits)
+        if limits.asked.over:
             log.error("task failed name=%s session=%s code=timeout", claimed.name, _short(claimed.session_id))
             return _failed(claimed, TIMED_OUT), None
         end = TaskEnd(task_id=claimed.task_id, process=claimed.owner, status=TaskStatus.DONE, result=wire.dumps(result))
     except BaseException as error:  # whatever a task raises is its own end and nobody else's, SystemExit too
         log.exception("task failed name=%s session=%s", claimed.name, _short(claimed.session_id))
-        failed = _failed(claimed, problem("exception", type(error).__name__, _message(error)))
+        own = problem("exception", type(error).__name__, _message(error))
+        failed = _failed(claimed, TIMED_OUT if limits.asked.over else own)
         return failed, error if isinstance(error, KeyboardInterrupt) else None
     log.info("task done name=%s session=%s", claimed.name, _short(claimed.session_id))
     return end, None
@@ -143,22 +168,24 @@ def _call(
     function: Callable[..., Any],
     services: TaskServices,
     stopping: threading.Event,
-    limit: Deadline,
+    limits: Limits,
 ) -> Any:
-    running = RunningTask(services.store, claimed.task_id, claimed.owner, stopping, limit)
+    running = RunningTask(services.store, claimed.task_id, claimed.owner, stopping, limits.asked)
     bound = BoundSession(
         session_id=claimed.session_id,
         purpose=Purpose.ENDING if claimed.purpose == Purpose.ENDING else Purpose.TASK,
         fences=claimed.fences,
         owner=claimed.owner,
         task_id=claimed.task_id,
+        limit=limits.given_up,
     )
     arguments, named = claimed.value("arguments")
     with session_bound(bound), services.entered(bound), task_current(WebLabTask(services.store, claimed, running)):
         try:
             return function(*arguments, **named)
         finally:
-            _warn_of_unsaved_data(claimed)
+            with contextlib.suppress(Exception):  # values of the author's are compared there
+                _warn_of_unsaved_data(claimed)
 
 
 def _warn_of_unsaved_data(claimed: TaskRecord) -> None:

@@ -5,17 +5,21 @@ It may be filled before there is a lab: what needs one asks for it then.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from labkit.clock import Deadline
 from labkit.context import bound_session
 from labkit.errors import StoreUnavailableError
+from labkit.store.tasks import TIMED_OUT
 from labkit.tasks.execution import TaskWork
 from labkit.tasks.function import TOKEN_LENGTH, UNIQUE, TaskFunction
 from labkit.tasks.services import TaskServices
 from labkit.tasks.task import WebLabTask
+from labkit.threads import LabThread
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,6 +29,7 @@ Identifier = str | Callable[..., Any]
 
 _RENAME_SECONDS = 5.0
 _TELL_SECONDS, _TELL_PAUSE = 30.0, 0.5
+_WATCH_SECONDS = 0.5
 
 
 class Tasks:
@@ -128,11 +133,13 @@ class Tasks:
     def run_pending(self) -> int:
         """Run what is in the queue at this moment, one after another, here in the caller. Returns how many ran.
 
-        Errors: `StoreUnavailableError`.
+        A task that is over its `timeout` fails in time, but the caller waits for it. Errors: `StoreUnavailableError`.
         """
         services = self.services
         services.process.start()
         work, left, ran = self.work(threading.Event()), services.store.queued(), 0
+        watching = LabThread("task-timeouts", partial(_watch, work))
+        watching.start()
         try:
             while left > 0:
                 word = self._step(work)
@@ -140,18 +147,28 @@ class Tasks:
                     break
                 left, ran = left - (word == "ran"), ran + (word == "ran")
         finally:
+            watching.stop()
             _finish(work)
         return ran
 
     def run_urgent(self) -> None:
         """Run here what is queued and somebody waits for who holds up others (an ending, say), until there is no more.
 
-        Errors: `StoreUnavailableError`.
+        Each on another thread, so that one which is given up because of its `timeout` keeps no other waiting.
         """
         self.services.process.start()
-        work = self.work(threading.Event())
+        more = True
+        while more:
+            work = self.work(threading.Event())
+            thread = LabThread("task-urgent", partial(self._run_urgent, work))
+            thread.start()
+            while thread.is_alive() and not _gives_up(work):
+                thread.join(_WATCH_SECONDS)
+            more = work.given_up
+
+    def _run_urgent(self, work: TaskWork, _: threading.Event) -> None:
         try:
-            while self._step(work, urgent=True) != "empty":
+            while not work.given_up and self._step(work, urgent=True) != "empty":
                 pass
         finally:
             _finish(work)
@@ -186,6 +203,18 @@ def _checked(timeout: float | None) -> float | None:
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given < float("inf"):
         raise ValueError(f"timeout is {given!r}; it must be seconds, a number above 0, as in @weblab.task(timeout=30).")
     return float(given)
+
+
+def _gives_up(work: TaskWork) -> bool:
+    """Give the task up that runs there, if it is over its `timeout`. True: it was."""
+    with contextlib.suppress(StoreUnavailableError):  # then the next time
+        return work.overdue and work.give_up(TIMED_OUT)
+    return False
+
+
+def _watch(work: TaskWork, stopping: threading.Event) -> None:
+    while not stopping.wait(_WATCH_SECONDS):
+        _gives_up(work)
 
 
 def _finish(work: TaskWork) -> None:

@@ -18,6 +18,7 @@ from werkzeug.local import LocalProxy
 
 from labkit import wire
 from labkit.clock import Deadline
+from labkit.context import Purpose, bound_session
 from labkit.errors import NoContextError, SessionLostError, StoreUnavailableError, TimeoutError
 from labkit.store.tasks import TaskRecord, TaskStatus, TaskStore
 
@@ -200,6 +201,8 @@ class WebLabTask:
     def join(self, timeout: float | None = None, error_on_timeout: bool = True, stop: bool = False) -> WebLabTask:
         """Wait until the task has ended, at most `timeout` seconds (None: as long as it takes). stop: ask it to, first.
 
+        Where a start or another task waits for it for a second, it is claimed before others; by a thread more, if all
+        are busy.
         Errors: `TimeoutError` unless `error_on_timeout` is off; `RuntimeError` where the task joins itself.
         """
         if _current.get() == self:
@@ -208,6 +211,8 @@ class WebLabTask:
             self.stop()
         deadline = Deadline(timeout)
         while not self._ended_within(deadline.left(at_most=_JOIN_SLICE)):
+            if self.submitted and _holds_up_others():
+                self._store.make_urgent(self.task_id)
             if deadline.over:
                 if error_on_timeout:
                     raise TimeoutError(f"The task '{self.name}' has not ended within {timeout} s. It goes on.")
@@ -248,6 +253,12 @@ class WebLabTask:
 
     def _lost(self) -> SessionLostError:
         return SessionLostError(f"The task '{self.name}' was taken for dead; nothing that it does counts any more.")
+
+
+def _holds_up_others() -> bool:
+    """Whether the code that runs here keeps a runner, or an RLMS, waiting while it waits."""
+    bound = bound_session()
+    return bound is not None and bound.purpose in (Purpose.START, Purpose.TASK, Purpose.ENDING)
 
 
 _current: ContextVar[WebLabTask | None] = ContextVar("labkit_current_task", default=None)

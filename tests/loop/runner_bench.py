@@ -39,6 +39,7 @@ class Port:
     def __init__(self) -> None:
         self.time = 1000.0
         self.silence = 0.0
+        self.given_up: set[str] = set()
         self.replies: dict[str, list[Reply]] = {}
         self.reports: list[tuple[Condition, str, int]] = []
         self._lock = threading.Lock()
@@ -48,6 +49,9 @@ class Port:
 
     def silent_for(self) -> float:
         return self.silence
+
+    def task_runs(self, call: Call) -> bool:
+        return call.task not in self.given_up
 
     def reply(self, call: Call, reply: Reply) -> None:
         with self._lock:

@@ -165,6 +165,21 @@ def test_hangup_forgets_a_bench_that_is_declared_no_more(service: Service) -> No
     wait_until(lambda: [view.name for view in service.reservations.benches()] == ["bench-1"], "only bench-1")
 
 
+def test_hangup_forgets_a_bench_that_was_in_use_when_it_is_free(service: Service) -> None:
+    service.declare("bench-1")
+    loop = service.loop()
+    service.wait_free("bench-1")
+    wait_until(lambda: service.processes.with_role("endings"), "the reaper")
+    service.processes.beat("web:1:aa", first=True, roles="", highest_fence=0, benches={})
+    session = start_session(service)
+    (service.folder / "devices" / "bench-1.toml").unlink()
+    loop.send_signal(signal.SIGHUP)
+    service.wait_logged("declarations read again")
+    assert [view.name for view in service.reservations.benches()] == ["bench-1"]
+    service.sessions.end(session, EndReason.ADMIN, owner="web:1:aa")
+    wait_until(lambda: service.reservations.benches() == [], "no bench")
+
+
 def test_hangup_with_a_mistake_names_it_and_changes_nothing(service: Service) -> None:
     service.declare("bench-1", "old")
     loop = service.loop()
@@ -240,6 +255,28 @@ def test_loop_that_cannot_start_waits_for_the_next_change(service: Service) -> N
     changed_until(
         service, lambda: (service.folder / "lab.py").write_text(service.source), lambda: service.is_free("bench-1")
     )
+    assert end(loop) == 0
+
+
+def test_loop_that_reloads_ends_when_its_terminal_is_closed(service: Service) -> None:
+    service.declare("bench-1")
+    terminal, its_end = pty.openpty()
+    loop = service.loop("--reload", stdin=its_end, start_new_session=True)
+    os.close(its_end)
+    service.wait_free("bench-1")
+    os.close(terminal)
+    loop.send_signal(signal.SIGHUP)
+    assert loop.wait(30) == 0
+    assert not service.processes.with_role("host")
+
+
+def test_folder_whose_name_ends_like_a_file_of_python_hurts_nobody(service: Service) -> None:
+    service.declare("bench-1", "old")
+    loop = service.loop("--reload")
+    service.wait_free("bench-1")
+    service.wait_logged("loop reloads when files change")
+    (service.folder / "odd.py").mkdir()
+    changed_until(service, lambda: service.declare("bench-1", "new"), lambda: service.title("bench-1") == "new")
     assert end(loop) == 0
 
 

@@ -123,5 +123,5 @@ def test_task_that_runs_in_the_caller_has_its_timeout_too(lab: TaskLab) -> None:
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), "30", True])
 def test_timeout_is_a_number_of_seconds(lab: TaskLab, timeout: object) -> None:
-    with pytest.raises(ValueError, match="must be a number of seconds above 0"):
+    with pytest.raises(ValueError, match="it must be seconds, a number above 0"):
         lab.tasks.task(timeout=timeout)  # type: ignore[arg-type]

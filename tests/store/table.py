@@ -169,5 +169,5 @@ class Table:
 
     def call(self, fence: int, device: str = "bench-1/console", **options: str) -> object:
         """Submit a call: 'submitted', or the first word of the refusal."""
-        answer = self.calls.submit(Call(device=device, command="write", fence=fence, until=self.now + 5), **options)
+        answer = self.calls.submit(Call(device=device, command="write", fence=fence, until=self.now + 5, **options))
         return answer[0] if isinstance(answer, list) else "submitted"

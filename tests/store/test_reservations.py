@@ -83,6 +83,27 @@ def test_device_that_is_declared_no_more_is_forgotten(table: Table) -> None:
     assert table.hold("bench-1/leds") == ("none", 0)
 
 
+def test_idle_bench_is_left_in_one_with_the_look_whether_anybody_has_it(table: Table) -> None:
+    table.host("bench-1")
+    session = table.active()
+    assert not table.reservations.leave_idle_bench("bench-1", table.claims["bench-1"])
+    assert table.view("bench-1").host
+    table.reservations.release(session, "bench-1", table.fence(session))
+    assert not table.reservations.leave_idle_bench("bench-1", table.claims["bench-1"])  # it is being made safe
+    table.report("bench-1/console", dealt_with=table.hold("bench-1/console")[1])
+    assert table.reservations.leave_idle_bench("bench-1", table.claims["bench-1"])
+    assert not table.view("bench-1").host
+    assert isinstance(table.try_start()[1], list)
+
+
+def test_bench_that_is_being_closed_stays_with_its_machine_until_it_is_closed(table: Table) -> None:
+    table.host("bench-1")
+    assert table.reservations.leave_idle_bench("bench-1", table.claims["bench-1"])
+    assert table.claim("bench-1", OTHER, machine="pi-2") == "pi-1"
+    table.reservations.leave_bench("bench-1", table.claims["bench-1"])
+    assert isinstance(table.claim("bench-1", OTHER, machine="pi-2"), Claim)
+
+
 def test_undeclared_bench_is_forgotten_only_by_its_machine_and_when_idle(table: Table) -> None:
     table.host("bench-1", "bench-2")
     table.active("bench-1")

@@ -271,10 +271,10 @@ def test_urgent_task_is_claimed_first_and_may_be_the_only_kind_that_is(lab: Task
     session = lab.session()
     plain, urgent = submit(lab, session), submit(lab, session, urgent=True)
     assert lab.kept.queued() == 2
-    first = lab.kept.next(lab.process.id, "r1", urgent=True).claimed
+    first = lab.kept.next(lab.process.id, "r1", claim="urgent").claimed
     assert first is not None
     assert first.task_id == urgent.task_id
-    assert lab.kept.next(lab.process.id, "r2", urgent=True).word == "empty"
+    assert lab.kept.next(lab.process.id, "r2", claim="urgent").word == "empty"
     second = claim(lab, "r2")
     assert second is not None
     assert second.task_id == plain.task_id

@@ -15,7 +15,7 @@ local s = record(of("session", hold.session))
 if not s.state or (s.state == "active" and over(s)) then
   return { "lost", "over", hold.since, hold.till }
 end
-if ARGV[6] ~= "" and redis.call("HGET", K.running, ARGV[6]) ~= ARGV[7] then
+if task_lost(ARGV[6], ARGV[7]) then
   return { "task-lost" }
 end
 local host = host_of(bench)

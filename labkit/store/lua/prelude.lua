@@ -38,6 +38,11 @@ local function alive(process)
   return beat and now - tonumber(beat) <= GONE and tonumber(beat) <= now + GONE
 end
 
+-- Whether what asks is a task ('' none) that does not run in its process any more: nothing that it does counts then.
+local function task_lost(task, process)
+  return task ~= "" and redis.call("HGET", K.running, task) ~= process
+end
+
 -- One counter for the lab. It never falls behind the time, so a store that lost its last second gives none out twice.
 local function next_fence()
   local last = tonumber(redis.call("HGET", K.lab, "fence") or "0")

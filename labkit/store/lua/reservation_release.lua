@@ -1,10 +1,10 @@
 -- Give devices of a session back: from now on nobody may use them until their host says that they are safe.
--- ARGV: time, session, bench ('' all), fence that the caller holds
+-- ARGV: time, session, bench ('' all), fence that the caller holds, task that asks ('' none), process of the task
 -- Returns: {releasing, device, ...} | {lost}
 --@include benches
 local id, bench = ARGV[2], ARGV[3]
 local s = record(of("session", id))
-if not s.state then
+if not s.state or task_lost(ARGV[5], ARGV[6]) then
   return { "lost" }
 end
 local benches = bench ~= "" and { bench } or benches_of(s)

@@ -1,5 +1,6 @@
 -- Record the end of a runner's last task and claim the next, both in one: a task is queued or owned, nothing between.
--- ARGV: time, process, runner, again ('1': the answer to the same question got lost), claim ('' only record the end, urgent, any),
+-- ARGV: time, process, runner, again ('1': the answer to the same question got lost), claim ('' only record the end, mine: only what that
+--       answer had claimed, urgent, any),
 --       error of a task whose session is over, error of a task without its lock,
 --       last task ('' none), process that it was claimed under, status, result, error
 -- Returns: {end, what, ...}; end: '' | ended | lost (it was not this runner's any more; its result is dropped);
@@ -37,6 +38,9 @@ if ARGV[4] == "1" then
   end
 end
 
+if ARGV[5] == "mine" then
+  return { word, "empty" }
+end
 local answer = { word, "more" }
 for _ = 1, LOOKED_AT do
   local id = redis.call("LPOP", K.urgent) or (ARGV[5] == "any" and redis.call("LPOP", K.queue))

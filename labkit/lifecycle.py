@@ -26,8 +26,13 @@ def hashed(secret: str) -> str:
     return hashlib.sha256(secret.encode(errors="backslashreplace")).hexdigest()[:12]
 
 
-def write_lifecycle(lab: Lab, record: SessionRecord | None, action: str, source: str, *, reason: str = "") -> None:
-    """Write one event: `protected_request_rejected`, `expiry_detected` (once a session) or `disposed`."""
+def write_lifecycle(
+    lab: Lab, record: SessionRecord | None, action: str, source: str | None = None, *, reason: str = ""
+) -> None:
+    """Write one event: `protected_request_rejected`, `expiry_detected` (once a session) or `disposed`.
+
+    source: `status_time` or `dispose_user`, where one of these found or made the end.
+    """
     if not lab.settings.log_lifecycle:
         return
     if action == "expiry_detected" and record is not None and not lab.sessions.first_to_see_end(record.session_id):
@@ -35,7 +40,7 @@ def write_lifecycle(lab: Lab, record: SessionRecord | None, action: str, source:
     lab.app.logger.info(json.dumps(_line(lab, record, action, source, reason)))
 
 
-def _line(lab: Lab, record: SessionRecord | None, action: str, source: str, reason: str) -> dict[str, Any]:
+def _line(lab: Lab, record: SessionRecord | None, action: str, source: str | None, reason: str) -> dict[str, Any]:
     known = record if record is not None and record.state is not SessionState.UNKNOWN else None
     user = known.user if known else {}
     here = request if has_request_context() else None

@@ -96,7 +96,7 @@ def leave_request(_: BaseException | None = None) -> None:
 # -- guards: they decide whether; `forbidden` and `away` decide what a refusal looks like
 
 
-def _guard(name: str, allowed: Callable[[Any], bool], refusal: Callable[[Lab, Any], Any]) -> Callable[[View], View]:
+def _guard(allowed: Callable[[Any], bool], refusal: Callable[[Lab, Any], Any]) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @functools.wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -109,7 +109,7 @@ def _guard(name: str, allowed: Callable[[Any], bool], refusal: Callable[[Lab, An
             if allowed(user):
                 return view(*args, **kwargs)
             record = g.get(_RECORD)
-            write_lifecycle(lab, record, "protected_request_rejected", name, reason=_why(record))
+            write_lifecycle(lab, record, "protected_request_rejected", reason=_why(record))
             return refusal(lab, user)
 
         return guarded  # type: ignore[return-value]
@@ -124,12 +124,12 @@ def _sent_back(lab: Lab, user: Any) -> Any:
 
 def requires_active(func: View) -> View:
     """Only for a user whose session is active. An expired user is sent back where it came from, others are refused."""
-    return _guard("requires_active", lambda user: bool(user.active), _sent_back)(func)
+    return _guard(lambda user: bool(user.active), _sent_back)(func)
 
 
 def requires_login(func: View) -> View:
     """Only for a user with a session, active or expired (to show results, say; not for devices)."""
-    return _guard("requires_login", lambda user: not user.is_anonymous, lambda lab, _: forbidden(lab))(func)
+    return _guard(lambda user: not user.is_anonymous, lambda lab, _: forbidden(lab))(func)
 
 
 def way_back(back: Any) -> str | None:

@@ -109,8 +109,8 @@ def test_line_of_a_stranger(lab: SmallLab, path: str) -> None:
     (line,) = lab.lifecycle()
     assert set(line) == KEYS
     assert (line["action"], line["reason"]) == ("protected_request_rejected", "anonymous_no_session_cookie")
-    known = {"event", "action", "reason", "path", "endpoint", "method", "source", "configured_timeout_seconds"}
-    assert {key for key, value in line.items() if value is None} in (KEYS - known, KEYS - known | {"source"})
+    known = {"event", "action", "reason", "path", "endpoint", "method", "configured_timeout_seconds"}
+    assert {key for key, value in line.items() if value is None} == KEYS - known
 
 
 @proves("a rejection says that the session was not found")

@@ -102,7 +102,7 @@ def test_stranger_is_refused_and_the_view_does_not_run(lab: SmallLab, views: Vie
     answer = lab.client().get("/active")
     assert (answer.status_code, answer.text, views.runs) == (403, "Access forbidden", [])
     (line,) = lab.lifecycle()
-    facts = ("protected_request_rejected", "anonymous_no_session_cookie", "requires_active", None)
+    facts = ("protected_request_rejected", "anonymous_no_session_cookie", None, None)
     assert (line["action"], line["reason"], line["source"], line["session_id_hash"]) == facts
 
 

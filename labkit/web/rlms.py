@@ -6,20 +6,19 @@ Whatever comes is answered in JSON: also by what is no route, and by what Flask 
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import functools
 import hmac
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Request, Response, request, url_for
-from werkzeug.datastructures import Authorization
 from werkzeug.exceptions import MethodNotAllowed, NotFound, RequestEntityTooLarge
 from werkzeug.routing import RequestRedirect, WebsocketMismatch
-from werkzeug.urls import uri_to_iri
 
 from labkit.clock import Deadline
 from labkit.errors import BadRequestError, BenchUnavailableError, StoreUnavailableError, WebLabError
@@ -31,6 +30,9 @@ from labkit.web.page_values import as_number, is_unicode
 from labkit.web.start_request import parse_start
 
 log = logging.getLogger("labkit.web")
+
+_LABEL = "(?!-|xn--(?:[.:]|$))[A-Za-z0-9_-]{1,63}"
+_HOST = re.compile(rf"(?:\[[0-9A-Fa-f:.]+\]|{_LABEL}(?:\.{_LABEL})*\.?)(?::[0-9]{{1,5}})?")
 
 Answer = tuple[Mapping[str, Any], int]
 
@@ -146,9 +148,7 @@ class RlmsRoutes:
 
     def _wrong_credentials(self) -> str | None:
         """Which credential is wrong, or None. Both are always compared, in constant time."""
-        given = _basic(request)
-        username = (given.username if given is not None else None) or ""
-        password = (given.password if given is not None else None) or ""
+        username, password = _basic(request)
         settings = self._lab.settings
         right_name = hmac.compare_digest(username.encode(), settings.username.encode()) and bool(settings.username)
         right_password = hmac.compare_digest(password.encode(), settings.password.encode()) and bool(settings.password)
@@ -197,9 +197,10 @@ class RlmsRoutes:
         external: dict[str, Any] = {"_scheme": self._lab.settings.scheme} if self._lab.settings.scheme else {}
         link: str = url_for("weblab_callback_url", session_id=session_id, _external=True, **external)
         try:
-            if urlsplit(uri_to_iri(link)).hostname:
+            sent = request.environ.get("HTTP_HOST")
+            if all(_HOST.fullmatch(host) for host in (urlsplit(link).netloc, sent) if host is not None):
                 return link
-        except ValueError:  # a name that no browser can read
+        except ValueError:  # half an IPv6 address
             pass
         raise BadRequestError("Host", "The Host header names no host, so the user's link can't be made.")
 
@@ -262,13 +263,15 @@ class RlmsRoutes:
         raise _RefusedError(400, "Host", f"The Host header of {asked} is no name of the lab.")
 
 
-def _basic(request: Request) -> Authorization | None:
-    """The credentials that were sent by HTTP Basic; None: there are none that can be read."""
+def _basic(request: Request) -> tuple[str, str]:
+    """The name and password that were sent by HTTP Basic; empty where there are none that can be read."""
+    scheme, _, packed = request.headers.get("Authorization", "").partition(" ")
     try:
-        given = request.authorization
-    except ValueError:  # not ASCII
-        return None
-    return given if given is not None and given.type == "basic" else None
+        text = base64.b64decode(packed.strip(), validate=True).decode() if scheme.lower() == "basic" else ""
+    except ValueError:  # no base64, or no UTF-8
+        return "", ""
+    name, _, password = text.partition(":")
+    return name, password
 
 
 def _body() -> dict[str, Any]:
@@ -296,10 +299,8 @@ def _read() -> bytes:
     too_long = _RefusedError(413, "body", f"The body is longer than {most} bytes.")
     if (request.content_length or 0) > most:
         raise too_long
-    with contextlib.suppress(AttributeError):  # Flask 3.0 can't set it for one request
-        request.max_content_length = most + 1
     try:
-        data = request.get_data(cache=False)
+        data = _from_stream(most + 1) or request.get_data(cache=False)  # that: where the lab has read it before
     except RequestEntityTooLarge:
         raise too_long from None
     except Exception:  # the connection broke, or its chunks make no sense; each server has errors of its own for that
@@ -307,6 +308,14 @@ def _read() -> bytes:
     if len(data) > most:  # one that came without its length; no more than this was read of it
         raise too_long
     return data
+
+
+def _from_stream(most: int) -> bytes:
+    """What comes, at most so many bytes of it; a body without a length may have no end."""
+    data = bytearray()
+    while len(data) < most and (piece := request.stream.read(most - len(data))):
+        data += piece
+    return bytes(data)
 
 
 def _no_number(written: str) -> NoReturn:

@@ -2,6 +2,7 @@
 #   make demo PYTHON=python3.12             with an interpreter of one's choice
 #   make test PYTEST_ARGS="-k reservation"  only some of the tests
 #   make test WORKERS=0                     one after another; most of them wait more than they work
+#   make test-matrix MATRIX=3.11-oldest     with one Python, and the oldest packages that labkit admits
 
 PYTHON ?=
 PYTEST_ARGS ?=
@@ -19,11 +20,11 @@ PIP       := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 export PYTHON
 
-.PHONY: help demo test lint reference clean FORCE
+.PHONY: help demo test test-matrix lint reference clean FORCE
 .DELETE_ON_ERROR:
 
 help:  ## say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1 /p' Makefile | while read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
 
 demo: $(INSTALLED)  ## run the demo lab and print a student's link (Ctrl-C ends it)
 	@$(BIN)/labkit demo $(DEMO_ARGS)
@@ -32,6 +33,10 @@ test: $(TESTABLE)  ## check the code and run all tests, in a real browser too
 	@tools/get-chromium
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+test-matrix:  ## run all tests with each Python, with the newest packages and with the oldest
+	@tools/get-chromium
+	@MATRIX="$(MATRIX)" tools/test-matrix -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 lint: $(TESTABLE)  ## check style, types and floors
 	$(BIN)/ruff check .
@@ -43,7 +48,7 @@ reference: $(INSTALLED)  ## write docs/reference from the code
 	@$(BIN)/python docs/generate.py
 
 clean:  ## remove everything that make has made
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache $(dir $(VENDOR))
+	rm -rf $(VENV) .matrix build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache $(dir $(VENDOR))
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

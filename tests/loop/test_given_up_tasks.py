@@ -65,7 +65,9 @@ def test_call_that_waits_for_the_device_does_not_reach_it_after_its_task_was_giv
 
     world = small.worlds["bench-1/toy"]
     gate = world.hold("hang")
-    begin = in_session(small, lambda: tasks.extend([hold.delay(), late.delay()]))
+    begin = in_session(small, lambda: tasks.append((late if tasks else hold).delay()))
+    begin()
+    wait_until(lambda: "hang hangs" in world.acts, "the busy device")
     begin()
     wait_until(lambda: tasks[1].retrieve().failed, "the timeout")
     assert code_of(tasks[1]) == "timeout"

@@ -194,7 +194,7 @@ def test_labs_own_app_is_served_and_its_settings_count(lab: Place) -> None:
 
 
 def test_session_goes_on_over_the_death_of_both_children(lab: Place) -> None:
-    with lab.running("run", "--port", "0") as run:
+    with lab.running("run", "--port", "0", WEBLAB_TIMEOUT="90") as run:  # nobody polls while they are away
         run.says("Try it")
         assert lab.labkit("fake", "new").returncode == 0
         killed = lab.process(" loop ")

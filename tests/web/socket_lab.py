@@ -143,10 +143,13 @@ class Browser:
     def close(self) -> None:
         """Go as a closed tab does, without a word (a client that says good-bye waits for seconds to hear it back)."""
         self.client.eio.queue.put(None)  # its writer would wait for minutes for something to send
-        if self.client.eio.ws is not None and self.client.eio.ws.sock is not None:
+        connection = self.client.eio.ws
+        if connection is not None and connection.sock is not None:
             with contextlib.suppress(OSError):  # it is cut already
-                self.client.eio.ws.sock.shutdown(socket.SHUT_RDWR)
+                connection.sock.shutdown(socket.SHUT_RDWR)
         self.client.eio.wait()
+        if connection is not None:
+            connection.shutdown()  # the client leaves its socket open
 
 
 AWAY = StoreUnavailableError("The store does not answer.")

@@ -54,7 +54,7 @@ def test_demo_leaves_nothing_behind_when_it_is_ended_in_order(place: Place, numb
         request(f"{demo.url}/labkit/demo", data=b"")
         assert place.left_in_temporary()
         assert demo.end(number) == 0
-        assert place.processes() == {}
+        wait_for(lambda: place.processes() == {}, "the end of all processes")
         assert place.left_in_temporary() == []
         assert list(place.folder.iterdir()) == []
 
@@ -93,7 +93,7 @@ def test_ctrl_c_at_a_terminal_ends_the_demo_in_order(place: Place) -> None:
     os.close(controller)
     assert b"Traceback" not in shown
     assert b"was killed" not in shown
-    assert place.processes() == {}
+    wait_for(lambda: place.processes() == {}, "the end of all processes")
 
 
 def test_demo_takes_a_free_port_where_its_own_is_taken_and_says_so(place: Place) -> None:

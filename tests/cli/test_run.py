@@ -39,7 +39,7 @@ def test_end_in_order_leaves_no_process_and_no_socket(lab: Place) -> None:
         run.says("Try it")
         assert len(lab.processes()) >= 6  # this one, loop, gunicorn and its worker, keeper, store, board
         assert run.end(signal.SIGINT) == 0
-        assert lab.processes() == {}
+        wait_for(lambda: lab.processes() == {}, "the end of all processes")
         assert lab.left_in_temporary() == []
     assert [path for path in lab.folder.rglob("*") if path.is_socket()] == []
 
@@ -64,7 +64,7 @@ def test_child_that_was_killed_is_started_again(lab: Place, containing: str) -> 
         assert request(f"{run.url}/weblab/sessions/api")[0] == 200
         assert lab.labkit("fake", "new").returncode == 0
         assert run.end(signal.SIGINT) == 0
-        assert lab.processes() == {}
+        wait_for(lambda: lab.processes() == {}, "the end of all processes")
 
 
 def test_bench_that_cannot_be_opened_is_shown_with_the_reason_and_the_others_work(lab: Place) -> None:
@@ -100,7 +100,7 @@ def test_mistyped_declarations_are_all_shown_and_nothing_is_started(place: Place
         "\n"
         "The lab was not started: 3 mistakes in its configuration.\n"
     )
-    assert place.processes() == {}
+    wait_for(lambda: place.processes() == {}, "the end of all processes")
     assert not (place.folder / "instance" / "store").exists()
 
 

@@ -87,6 +87,8 @@ class Host:
         self._elsewhere: set[str] = set()
         self._tidied = False
         self._wake = threading.Event()
+        self.looked = threading.Event()
+        """Set when the benches were claimed for the first time, as far as they could be."""
         self._threads: list[LabThread] = []
         self._epoch = 0
         self._dispatch = Dispatch(store.calls, self._claims, self._runner_for)
@@ -179,6 +181,7 @@ class Host:
         while not stopping.is_set():
             try:
                 self._look_after(stopping)
+                self.looked.set()
             except StoreUnavailableError as error:
                 log.warning("host waits for the store error=%s", error)
             except Exception:

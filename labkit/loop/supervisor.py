@@ -19,6 +19,8 @@ log = logging.getLogger("labkit.loop")
 STOP_SECONDS = 20.0
 GOOD_BYE_SECONDS = 1.0
 """Seconds that the store has for each answer meanwhile: one that hangs must not hold up making safe."""
+FIRST_LOOK = 2.0
+"""Seconds that a reaper waits at most for its process's host to claim its benches."""
 LET_GO = 3.5
 """Seconds that tasks and endings have of these: a task that never ends must not hold its process for 5 s."""
 RETRY_SECONDS = 1.0
@@ -60,17 +62,19 @@ class Workers:
             if self._task_threads:
                 self._runners = TaskRunners(lab.tasks, self._task_threads)
                 self._runners.start()
-            if self._with_reaper:
-                self._reaper = Reaper(lab)
-                self._reaper.start()
             if catalog is not None:
                 store = HostStore(reservations=lab.reservations, calls=lab.calls, feeds=lab.feeds)
                 self.host = Host(store, lab.process, catalog, lab.settings, lab.instance, clock=lab.clock)
                 self.host.start()
+                # an ending that is found now is to find its devices being opened, not as a dead host left them
+                self.host.looked.wait(FIRST_LOOK)
+            if self._with_reaper:
+                self._reaper = Reaper(lab)
+                self._reaper.start()
             self._pid = os.getpid()
 
     def start_soon(self) -> None:
-        """Start if nothing hinders it; never raises and never waits for others. For the first request of a process."""
+        """Start if nothing hinders it; never raises, and waits at most FIRST_LOOK. For the first request of a process."""
         if self.running or self._clock.boottime() < self._next_try or not self._trying.acquire(blocking=False):
             return
         try:

@@ -74,7 +74,7 @@ class Workers:
             self._pid = os.getpid()
 
     def start_soon(self) -> None:
-        """Start if nothing hinders it; never raises, and waits at most FIRST_LOOK. For the first request of a process."""
+        """Start if nothing hinders it; never raises, waits FIRST_LOOK at most. For the first request of a process."""
         if self.running or self._clock.boottime() < self._next_try or not self._trying.acquire(blocking=False):
             return
         try:

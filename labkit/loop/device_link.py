@@ -24,6 +24,7 @@ class Outlet(Protocol):
     fence: int
 
     def emit(self, feed: str, data: Any) -> None: ...
+    def watched(self, feed: str) -> bool: ...
     def close(self) -> None: ...
 
 
@@ -51,6 +52,9 @@ class Link:
 
     def lost(self, reason: str) -> None:
         self._on_lost(reason)
+
+    def watched(self, feed: str) -> bool:
+        return self._outlet.watched(feed)
 
 
 class OpenDevice:

@@ -136,6 +136,10 @@ class FeedOutlet:
             self._ensure_thread()
             self._changed.notify_all()
 
+    def watched(self, feed: str) -> bool:
+        """Whether anybody looks at a feed of frames."""
+        return False
+
     def flush(self, seconds: float) -> bool:
         """Wait at most `seconds` until all that was given is written. False: it is not yet."""
         with self._changed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 from pydantic import ConfigDict, TypeAdapter, ValidationError, create_model
 
 from labkit.errors import CommandError
+from labkit.plugin.found import Found
+from labkit.plugin.frame import Frame
 from labkit.plugin.options import DriverOptions
 
 O = TypeVar("O", bound=DriverOptions)
@@ -38,6 +40,9 @@ class DeviceLink(Protocol):
 
     def lost(self, reason: str) -> None:
         """Say that the device has gone (unplugged): it becomes offline, is closed, and is opened again when back."""
+
+    def watched(self, feed: str) -> bool:
+        """Whether anybody looks at a feed of frames now, as far as is known. `Driver.watched` hears of changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,15 +120,20 @@ def command(function: F | None = None, *, panel: bool = False, timeout: float | 
 class Feed:
     """What a device gives without being asked. A class attribute of a driver: `received = Feed(bytes)`.
 
-    `bytes`: a stream, kept in order and resumed by offset. Any other type: states, each checked against it.
-    In the driver: `self.received.emit(data)`, from any thread; it never blocks.
+    `bytes`: a stream, kept in order and resumed by offset. `Frame`: pictures, the newest only. Any other type: states,
+    each checked against it. In the driver: `self.received.emit(data)`, from any thread; it never blocks.
     """
 
     def __init__(self, type: Any, *, help: str = ""):
         self.type = type
         self.help = help
         self.name = ""
-        self._adapter = None if type is bytes else TypeAdapter(type)
+        self._adapter = None if type in (bytes, Frame) else TypeAdapter(type)
+
+    @property
+    def sort(self) -> str:
+        """`bytes`, `frames` or `state`: how it travels."""
+        return "bytes" if self.type is bytes else "frames" if self.type is Frame else "state"
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -132,6 +142,10 @@ class Feed:
         return self if driver is None else BoundFeed(self, driver.link)
 
     def check(self, data: Any) -> Any:
+        if self.type is Frame:
+            if not isinstance(data, Frame):
+                raise TypeError(f"Feed '{self.name}' takes a Frame, not {type(data).__name__}.")
+            return data
         if self._adapter is None:
             if not isinstance(data, (bytes, bytearray)):
                 raise TypeError(f"Feed '{self.name}' takes bytes, not {type(data).__name__}.")
@@ -204,6 +218,28 @@ class Driver(Generic[O]):
         the next one.
         """
         raise NotImplementedError(f"{type(self).__name__}.interrupt")
+
+    def health(self) -> None:
+        """Look whether the device works; run when it is opened and, between sessions, each LABKIT_HEALTH_INTERVAL.
+
+        It may take seconds and must change nothing that lasts; a session that begins interrupts it. Errors:
+        `DeviceOfflineError` where the device is not there, anything else makes it faulty, with the text as the reason:
+        its bench is out of service until it passes. By itself it finds nothing wrong.
+        """
+
+    def watched(self, feed: str, anybody: bool) -> None:
+        """Hear that somebody looks at a feed of frames now, or nobody any more: a camera captures only meanwhile.
+
+        Called from other threads, on an open device; returns at once. By itself it does nothing.
+        """
+
+    @classmethod
+    def scan(cls) -> Sequence[Found]:
+        """Look for hardware of this kind on this machine, opening as little as possible; used by `devices scan`.
+
+        Errors: anything, which is shown beside what other drivers found. By itself it finds nothing.
+        """
+        return ()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.link.name}>"

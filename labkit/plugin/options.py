@@ -7,9 +7,31 @@ reader collects every error of a file. Each field's `description` is its one-lin
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Takes:
+    """A piece of hardware that an open device has for itself, so that two declarations of it are a mistake.
+
+    what: its identity as people read it, the same for whoever means it: `USB serial number 7543`, `line 17 of chip
+    pinctrl-rp1`. path: the keys in the declaration that say so: `("match", "usb_serial")`.
+    """
+
+    what: str
+    path: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """Something in a declaration that is allowed and likely to go wrong: a warning. message: a sentence."""
+
+    message: str
+    path: tuple[str | int, ...] = ()
 
 
 class DriverOptions(BaseModel):
@@ -20,6 +42,14 @@ class DriverOptions(BaseModel):
     title: str = Field(default="", description="Name shown on the page; the device's name where empty.")
     simulate: bool = Field(default=False, description="Use the driver's simulated twin instead of the hardware.")
     safe: Any = Field(default=None, description="What the driver sets when it makes the device safe.")
+
+    def takes(self) -> Sequence[Takes]:
+        """The hardware that the device has for itself; not asked where it is simulated."""
+        return ()
+
+    def doubts(self) -> Sequence[Doubt]:
+        """What is likely to go wrong with this declaration; not asked where it is simulated."""
+        return ()
 
 
 class UsbMatch(BaseModel):

@@ -104,6 +104,13 @@ def store_server() -> Iterator[StoreServer]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[StoreServer]:
+    """A real store for one module's tests, which may stop it or fill it up."""
+    with StoreServer() as server:
+        yield server
+
+
 @pytest.fixture
 def store(store_server: StoreServer) -> Iterator[Store]:
     """The real store under a prefix of the test's own."""

@@ -20,12 +20,6 @@ from tests.store.feed_bench import GUARD, FeedBench, wait_until
 EPOCH = 7
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
-
-
 @pytest.fixture
 def bench(server: StoreServer) -> Iterator[FeedBench]:
     with FeedBench(server.url) as bench:

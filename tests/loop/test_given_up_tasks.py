@@ -16,13 +16,7 @@ from labkit.loop.task_runner import TaskRunners
 from labkit.tasks import WebLabTask, current_task_stopping
 from labkit.testing.store import StoreServer
 from tests.small_lab import SmallLab
-from tests.tasks.task_lab import GUARD, TaskLab, register, wait_until
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
+from tests.tasks.task_lab import GUARD, TaskLab, code_of, register, wait_until
 
 
 @pytest.fixture
@@ -36,11 +30,6 @@ def lab(server: StoreServer) -> Iterator[TaskLab]:
 def small(tmp_path: Path, server: StoreServer) -> Iterator[SmallLab]:
     with SmallLab(tmp_path, server.url, devices=["toy"], benches=2) as lab:
         yield lab
-
-
-def code_of(task: WebLabTask) -> str:
-    error = task.retrieve().error
-    return str(error["code"]) if error else f"no error, {task.status}"
 
 
 def in_session(lab: SmallLab, function: Callable[[], Any]) -> Callable[[], str]:

@@ -15,13 +15,7 @@ from labkit.loop.task_runner import TaskRunner, TaskRunners
 from labkit.tasks import WebLabTask, current_task_stopping
 from labkit.testing.store import StoreServer
 from labkit.threads import LabThread
-from tests.tasks.task_lab import GUARD, TaskLab, delay, register, wait_until
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
+from tests.tasks.task_lab import GUARD, TaskLab, code_of, delay, register, wait_until
 
 
 @pytest.fixture
@@ -29,11 +23,6 @@ def lab(server: StoreServer) -> Iterator[TaskLab]:
     with TaskLab(server.url) as lab:
         register(lab.tasks)
         yield lab
-
-
-def code_of(task: WebLabTask) -> str:
-    error = task.retrieve().error
-    return str(error["code"]) if error else f"no error, {task.status}"
 
 
 def owner_of(lab: TaskLab, task: WebLabTask) -> str:

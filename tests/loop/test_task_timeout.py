@@ -8,28 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.errors import SessionLostError
-from labkit.tasks import WebLabTask, current_task, current_task_stopping
+from labkit.tasks import current_task, current_task_stopping
 from labkit.testing.store import StoreServer
-from tests.tasks.task_lab import GUARD, TaskLab, wait_until
+from tests.tasks.task_lab import GUARD, TaskLab, code_of, wait_until
 
 LONG = 3600.0
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
 
 
 @pytest.fixture
 def lab(server: StoreServer) -> Iterator[TaskLab]:
     with TaskLab(server.url) as lab:
         yield lab
-
-
-def code_of(task: WebLabTask) -> str:
-    error = task.retrieve().error
-    return str(error["code"]) if error else f"no error, {task.status}"
 
 
 def test_task_over_its_timeout_is_asked_to_stop_and_has_failed(lab: TaskLab) -> None:

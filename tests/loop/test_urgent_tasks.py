@@ -14,12 +14,6 @@ from labkit.testing.store import StoreServer
 from tests.tasks.task_lab import GUARD, TaskLab, wait_until
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
-
-
 class Busy:
     """A lab with one runner, which is in the middle of a task until `gate` is set."""
 

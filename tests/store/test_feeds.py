@@ -19,12 +19,6 @@ from labkit.testing.store import StoreServer
 from tests.store.feed_bench import GUARD, FeedBench
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
-
-
 @pytest.fixture
 def bench(server: StoreServer) -> Iterator[FeedBench]:
     with FeedBench(server.url) as bench:

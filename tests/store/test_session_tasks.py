@@ -13,12 +13,6 @@ from tests.store.task_steps import claim, code_of, dead_process, done, kill, rea
 from tests.tasks.task_lab import TaskLab
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
-
-
 @pytest.fixture
 def lab(server: StoreServer) -> Iterator[TaskLab]:
     with TaskLab(server.url) as lab:

@@ -40,6 +40,12 @@ def wait_until(true: Callable[[], object], what: str = "it") -> None:
         time.sleep(0.01)
 
 
+def code_of(task: WebLabTask) -> str:
+    """The code of a task's error, or what it says where it has none."""
+    error = task.retrieve().error
+    return str(error["code"]) if error else f"no error, {task.status}"
+
+
 class TaskLab:
     """One process of a lab with tasks. Use it with `with`; the process beats inside."""
 

@@ -23,12 +23,6 @@ from tests.web.viewer import Viewers
 BLOCK = bytes(range(256)) * 64
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
-
-
 @pytest.fixture
 def bench(server: StoreServer) -> Iterator[FeedBench]:
     with FeedBench(server.url) as bench:

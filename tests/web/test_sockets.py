@@ -21,12 +21,6 @@ from tests.web.socket_lab import AWAY, Browser, SocketLab
 WHERE = {"device": "bench-1/console", "feed": FEED}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
-
-
 @pytest.fixture
 def bench(server: StoreServer) -> Iterator[FeedBench]:
     with FeedBench(server.url) as bench:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from flask import Flask
 
 from labkit.commands import weblab_commands
-from labkit.devices.proxy import Devices
+from labkit.devices.proxy import D, Devices
 from labkit.errors import WebLabNotInitializedError
 from labkit.lab import Hooks, Lab
 from labkit.loop.service import run_loop
@@ -203,6 +203,14 @@ class WebLab:
     def devices(self) -> Devices:
         """The devices of the session that is bound here."""
         return self.lab.devices
+
+    def device(self, driver: type[D], name: str) -> D:
+        """A device of the session of this context by name, typed: `weblab.device(SerialPort, "console").write(b"x")`.
+
+        It is the same proxy as `weblab.devices["console"]`; type checkers and editors take it for a `SerialPort`.
+        Errors: `UnknownDeviceError`, also where the device is of another kind; `NoContextError`.
+        """
+        return self.devices.typed(driver, name)
 
     def task(
         self, unique: str | None = None, timeout: float | None = None

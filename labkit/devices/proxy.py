@@ -7,12 +7,15 @@ the device by then.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from labkit.context import BoundSession, Purpose, require_session
 from labkit.devices.caller import DeviceCaller
 from labkit.devices.reservation import BenchReservation
 from labkit.errors import ReservationLostError, UnknownDeviceError
+from labkit.plugin import Driver
+
+D = TypeVar("D", bound=Driver[Any])
 
 
 class DeviceProxy:
@@ -85,6 +88,21 @@ class Devices:
     def __getitem__(self, name: str) -> DeviceProxy:
         """A proxy by a device's name, or by `bench/device`. Errors: `UnknownDeviceError`, `NoContextError`."""
         return self.proxy(require_session(), name)
+
+    def typed(self, driver: type[D], name: str) -> D:
+        """The same proxy, which type checkers take for an instance of its driver, or of its driver's twin.
+
+        Only commands can be used. Errors: `UnknownDeviceError`, also for a device of another kind; `NoContextError`.
+        """
+        proxy = self[name]
+        bench, _, device = proxy.name.partition("/")
+        kind = self._caller.devices_of(bench).get(device, {}).get("kind")
+        if kind != driver.kind:
+            raise UnknownDeviceError(
+                f"Device '{proxy.name}' is of the kind '{kind}', not '{driver.kind}' ({driver.__name__}).",
+                device=proxy.name,
+            )
+        return cast(D, proxy)
 
     def __iter__(self) -> Iterator[str]:
         """Full names of the session's devices."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from labkit.devices.proxy import Devices
 from labkit.errors import BenchUnavailableError, NoContextError, ReservationLostError, UnknownDeviceError
 from labkit.store.connection import Store
 from tests.loop.host_bench import HostBench, Node
+from tests.toy import Toy
 
 
 @pytest.fixture
@@ -142,3 +146,36 @@ def test_session_that_is_over_takes_no_bench(lab: HostBench, devices: Devices) -
     with session_bound(session), pytest.raises(ReservationLostError):
         devices.acquire("bench-2")
     assert lab.device("bench-2").hold == "none"
+
+
+def test_typed_proxy_is_the_same_device(lab: HostBench, devices: Devices) -> None:
+    with session_bound(bound(lab)):
+        toy = devices.typed(Toy, "toy")
+        assert repr(toy) == repr(devices["toy"])
+        assert toy.write("a") == "a"
+
+
+def test_typed_proxy_of_another_kind_is_refused(lab: HostBench, devices: Devices) -> None:
+    class Motor(Toy):
+        kind = "motor"
+
+    with session_bound(bound(lab)), pytest.raises(UnknownDeviceError, match="of the kind 'toy', not 'motor'"):
+        devices.typed(Motor, "toy")
+
+
+def test_type_checker_knows_the_commands_of_a_typed_proxy(tmp_path: Path) -> None:
+    lab = tmp_path / "lab.py"
+    lab.write_text(
+        "from labkit import WebLab\n"
+        "from labkit_plugins.serial import SerialPort\n"
+        "def program(weblab: WebLab) -> str:\n"
+        "    console = weblab.device(SerialPort, 'console')\n"
+        "    console.wirte(b'x')\n"
+        "    return console.write(b'x')\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}/cache", str(lab)]
+    environment = {**os.environ, "MYPYPATH": str(Path(__file__).parents[2])}
+    checked = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert 'lab.py:5: error: "SerialPort" has no attribute "wirte"; maybe "write"?' in checked.stdout
+    assert 'lab.py:6: error: Incompatible return value type (got "int", expected "str")' in checked.stdout
+    assert checked.stdout.count("error:") == 2, checked.stdout

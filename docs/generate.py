@@ -163,6 +163,23 @@ def page(title: str, *parts: str) -> str:
     return "\n\n".join([f"# {title}", NOTE, *parts]) + "\n"
 
 
+def with_generated_half(path: Path) -> str:
+    """A page of docs/drivers/ as it should be: what an author wrote down to the marker, and what the code says below."""
+    written, marker, _ = path.read_text("utf-8").partition(f"<!-- generated: {path.stem} -->")
+    if not marker:
+        raise ValueError(f"{path.name} has no line <!-- generated: {path.stem} -->")
+    driver = next(driver for driver in bundled_drivers() if driver.kind == path.stem)
+    _, *tables = driver_parts(driver)
+    titles = ("## Options", "## Commands", "## Feeds")
+    parts = [part for title, rows in zip(titles, tables, strict=True) for part in (title, rows)]
+    return "\n\n".join([written.rstrip(), marker, NOTE, *parts]) + "\n"
+
+
+def driver_pages() -> Iterator[Path]:
+    """The pages of docs/drivers/, one for each bundled driver."""
+    yield from sorted((Path(__file__).parent / "drivers").glob("*.md"))
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "hooks.md": hooks_page,
@@ -175,3 +192,6 @@ if __name__ == "__main__":
     for name in sys.argv[1:] or PAGES:
         (REFERENCE / name).write_text(PAGES[name](), "utf-8")
         print(f"wrote docs/reference/{name}")
+    for path in driver_pages():
+        path.write_text(with_generated_half(path), "utf-8")
+        print(f"wrote docs/drivers/{path.name}")

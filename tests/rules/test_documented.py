@@ -30,6 +30,13 @@ def test_reference_page_is_what_the_code_says(root: Path, name: str) -> None:
     assert written == GENERATE["PAGES"][name](), "Run: make reference"
 
 
+def test_each_bundled_driver_has_its_page_and_half_of_it_is_what_the_code_says(root: Path) -> None:
+    pages = list(GENERATE["driver_pages"]())
+    assert [path.stem for path in pages] == sorted(driver.kind for driver in GENERATE["bundled_drivers"]())
+    for path in pages:
+        assert path.read_text("utf-8") == GENERATE["with_generated_half"](path), f"{path.name}: run make reference"
+
+
 def test_every_setting_says_what_it_means() -> None:
     assert SETTINGS
     assert [setting.name for setting in SETTINGS if not setting.help.endswith(".")] == []

@@ -24,7 +24,8 @@ from labkit_plugins.serial.lines import Lines
 from labkit_plugins.serial.options import SerialOptions
 
 _CHUNK = 4096
-_SETTLE = 0.1  # seconds that bytes may take from our write to the far end of a pty
+_SETTLE = 0.1  # seconds that bytes may take from the kernel's queue through an adapter to the board
+_SETTLE_PTY = 0.4  # a pty has no queue that could be asked, and its far end is a program, which may have to wait
 _SETTLE_LIMIT = 0.5
 _PAUSE = 0.005
 _BUSY = (errno.EBUSY, errno.EWOULDBLOCK)
@@ -122,7 +123,8 @@ class SerialLine:
     def settle(self, operation: Operation) -> None:
         """Let bytes that were just written go out, 0.5 s at most. A UART has no event for it, so the queue is asked."""
         ends = time.monotonic() + _SETTLE_LIMIT
-        while time.monotonic() < min(ends, self._written_at + _SETTLE) or (self._unsent() and time.monotonic() < ends):
+        settled_at = self._written_at + (_SETTLE_PTY if framing.is_pty(self.fd) else _SETTLE)
+        while time.monotonic() < min(ends, settled_at) or (self._unsent() and time.monotonic() < ends):
             operation.wait(_PAUSE)
 
     @framing.termios_errors()

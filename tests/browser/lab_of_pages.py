@@ -48,12 +48,15 @@ class LabOfPages:
 
     def _under_root(self, environ: dict[str, Any], start_response: Any) -> Any:
         path = environ["PATH_INFO"]
-        self.asked.append(f"{environ['REQUEST_METHOD']} {path}")
+        request = f"{environ['REQUEST_METHOD']} {path}"
         if not path.startswith(f"{ROOT}/"):
+            self.asked.append(request)
             start_response("200 OK", [("Content-Type", "text/html")])
             return [b"<!doctype html><title>Elsewhere</title>"]
         environ["SCRIPT_NAME"], environ["PATH_INFO"] = ROOT, path.removeprefix(ROOT)
-        return self.small.app.wsgi_app(environ, start_response)
+        answer = self.small.app.wsgi_app(environ, start_response)
+        self.asked.append(request)  # when the lab has dealt with it
+        return answer
 
     def enter(self, page: Page, body: str, *, timeout: float | None = None, length: float = 600) -> str:
         """Start a session and open its page. timeout: the script's; the session has the lab's. Returns its id."""

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from labkit.devices.wish import Wish
     from labkit.errors import (
         AlreadyRunningError,
         BenchUnavailableError,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "labkit.devices.wish": "Wish",
     "labkit.errors": (
         "AlreadyRunningError BenchUnavailableError CallExpiredError CallLostError DeviceError DeviceFaultyError "
         "DeviceOfflineError DriverError InvalidConfigError NoContextError ReservationLostError TimeoutError "
@@ -65,7 +67,7 @@ __all__ = [  # noqa: RUF022 - in the order in which an author meets them
     "WebLabUser", "CurrentUser", "ExpiredUser", "AnonymousUser",
     "requires_active", "requires_login", "socket_requires_active", "socket_requires_login", "poll", "logout",
     "WebLabTask", "current_task", "current_task_stopping",
-    "Driver", "DriverOptions", "Feed", "command", "hookimpl",
+    "Wish", "Driver", "DriverOptions", "Feed", "command", "hookimpl",
     "WebLabError", "NoContextError", "InvalidConfigError", "WebLabNotInitializedError", "TimeoutError",
     "AlreadyRunningError", "DeviceError", "ReservationLostError", "CallExpiredError", "CallLostError",
     "DeviceOfflineError", "DeviceFaultyError", "DriverError", "BenchUnavailableError",

@@ -30,6 +30,10 @@ class DeclarationError(InvalidConfigError):
         super().__init__("\n".join(problems))
 
 
+class MissingSecretError(WebLabError, LookupError):
+    """The environment variable or the file that a declaration names for a secret has none."""
+
+
 class WebLabNotInitializedError(WebLabError, RuntimeError):
     """A WebLab object was needed before `init_app` was called."""
 
@@ -75,10 +79,14 @@ class BenchUnavailableError(WebLabError, RuntimeError):
 
 
 class DeviceError(WebLabError, RuntimeError):
-    """Something about one device; `device` is its full name, `bench/device`."""
+    """Something about one device; `device` is its full name, `bench/device`.
 
-    def __init__(self, message: str, *, device: str = ""):
+    blame: whose fault it seems to be: user, driver, device, lab, or '' where nobody can tell. A driver may say it.
+    """
+
+    def __init__(self, message: str, *, device: str = "", blame: str = ""):
         self.device = device
+        self.blame = blame
         super().__init__(message)
 
 
@@ -116,9 +124,9 @@ class DeviceBusyError(DeviceError):
 class DriverError(DeviceError):
     """A driver's command raised; `kind` is the class name of the error there, `message` its text."""
 
-    def __init__(self, message: str, *, device: str = "", kind: str = ""):
+    def __init__(self, message: str, *, device: str = "", kind: str = "", blame: str = ""):
         self.kind = kind
-        super().__init__(message, device=device)
+        super().__init__(message, device=device, blame=blame)
 
 
 class CommandError(DeviceError, ValueError):

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from flask import Flask
 
 from labkit.commands import weblab_commands
+from labkit.commands.source import declarations_are_read_later
 from labkit.devices.proxy import D, Devices
 from labkit.errors import WebLabNotInitializedError
 from labkit.lab import Hooks, Lab
@@ -113,7 +114,7 @@ class WebLab:
             folder=Path(app.root_path),
             instance=Path(settings.instance or app.instance_path),
         )
-        if not settings.no_thread:
+        if not (settings.no_thread or declarations_are_read_later()):
             _ = lab.catalog  # every mistake of the declarations, before anything starts
         self._settings_read = settings
         self._lab = lab
@@ -171,6 +172,15 @@ class WebLab:
         """Register where users begin: a function without parameters that returns a URL. Once."""
         self._once("initial_url", self._hooks.initial_url)
         self._hooks.initial_url = func
+        return func
+
+    def reserve(self, func: Function) -> Function:
+        """Register what chooses a session's bench: `func(client_data, server_data)`, before the session is there. Once.
+
+        It returns None (any bench), a bench's name, or a `labkit.Wish`. Not asked where LABKIT_ACQUIRE is off.
+        """
+        self._once("reserve", self._hooks.reserve)
+        self._hooks.reserve = func
         return func
 
     def on_start(self, func: Function) -> Function:

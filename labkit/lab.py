@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from flask import Flask
 
+from labkit.announcer import Announcer, Event
 from labkit.clock import Clock
 from labkit.context import BoundSession, session_bound
 from labkit.devices.caller import DeviceCaller
@@ -23,6 +24,8 @@ from labkit.devices.catalog import Catalog, load_catalog, read_again
 from labkit.devices.plugins import Plugins, load_plugins
 from labkit.devices.proxy import Devices
 from labkit.devices.reservation import BenchReservation
+from labkit.devices.wish import Wish, read_wish
+from labkit.errors import BadRequestError
 from labkit.process import LabProcess
 from labkit.settings import Settings
 from labkit.store.calls import Calls
@@ -50,6 +53,7 @@ class Hooks:
     on_start: Callable[[dict[str, Any], dict[str, Any]], Any] | None = None
     on_dispose: Callable[[], Any] | None = None
     user_loader: Callable[[str], Any] | None = None
+    reserve: Callable[[dict[str, Any], dict[str, Any]], Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +103,7 @@ class Lab:
         self._connected: Connected | None = None
         self._opening = threading.Lock()
         self._at_work: set[str] = set()
+        self._announcer = Announcer(lambda: self.plugins.manager, audit_log=settings.audit_log)
 
     def __repr__(self) -> str:
         return f"<Lab {self.name}>"
@@ -208,12 +213,16 @@ class Lab:
     @cached_property
     def catalog(self) -> Catalog:
         """The declarations of this machine with their drivers. Errors: `DeclarationError` with every problem."""
-        return load_catalog(self.devices_folder, self.drivers_folder, simulate=self.settings.simulate)
+        settings = self.settings
+        return load_catalog(
+            self.devices_folder, self.drivers_folder, simulate=settings.simulate, machine=settings.machine_name
+        )
 
     def read_declarations_again(self) -> Catalog:
         """Take what `devices/` says now; drivers stay as they were loaded. Returns the new catalog, which is
         `self.catalog` from then on. Errors: `DeclarationError` with every problem; then the old one stands."""
-        found = read_again(self.catalog, self.devices_folder, simulate=self.settings.simulate)
+        settings = self.settings
+        found = read_again(self.catalog, self.devices_folder, simulate=settings.simulate, machine=settings.machine_name)
         self.__dict__["catalog"] = found  # as the cached property keeps it
         return found
 
@@ -228,10 +237,34 @@ class Lab:
     def _plugins(self) -> Plugins:
         return load_plugins(self.drivers_folder)
 
+    def announce(self, event: Event) -> None:
+        """Have plugins hear that something has happened; from any thread, at once, whatever they make of it."""
+        self._announcer.announce(event)
+
     @property
     def declares_devices(self) -> bool:
         """Are there declarations, whether a host has published them yet or not?"""
         return any(self.devices_folder.glob("*.toml"))
+
+    def wish(self, user: Mapping[str, Any]) -> Wish | None:
+        """Which bench a new session of this user gets by itself, None: none. Asks the author's `@weblab.reserve`.
+
+        Errors: `WishError`, `BadRequestError` (LABKIT_BENCH gives another one only), what the author's function raises.
+        """
+        only = self.settings.bench
+        if not self.settings.acquire:
+            return None
+        if not only and not self.declares_devices and not self.reservations.benches():
+            return None  # a lab without any device is a lab too
+        if self.hooks.reserve is None:
+            return Wish(bench=only)
+        with self.entered(None):
+            wish = read_wish(self.hooks.reserve(dict(user["client_data"]), dict(user["server_data"])))
+        if only and wish.bench not in ("", only):
+            raise BadRequestError(
+                "reserve", f"This lab gives only the bench {only} (LABKIT_BENCH), not '{wish.bench}'."
+            )
+        return Wish(bench=only or wish.bench, features=wish.features)
 
     # -- contexts and users
 
@@ -268,7 +301,8 @@ class Lab:
                 self._at_work.discard(session_id)
 
     def close(self) -> None:
-        """Leave the store. Twice is fine; the next use opens it again."""
+        """Tell plugins what they have not heard, and leave the store. Twice is fine; the next use opens it again."""
+        self._announcer.close()
         with self._opening:
             found, self._connected = self._connected, None
         if found is not None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from labkit.clock import Deadline
 from labkit.context import BoundSession, Purpose
-from labkit.devices.reservation import explain
+from labkit.devices.reservation import ANY, explain
+from labkit.devices.wish import Wish, never_fits
 from labkit.errors import (
     BadRequestError,
     BenchUnavailableError,
@@ -27,6 +28,7 @@ from labkit.errors import (
 )
 from labkit.lab import Lab
 from labkit.lifecycle import hashed, write_lifecycle
+from labkit.plugin import SessionEvent
 from labkit.store.connection import Entry
 from labkit.store.sessions import EndReason, NewSession, SessionRecord, SessionState
 from labkit.threads import LabThread
@@ -85,9 +87,10 @@ def start_session(lab: Lab, request: StartRequest) -> str:
     lab.process.start()
     bound = BoundSession(session_id=secrets.token_urlsafe(32), purpose=Purpose.START, owner=lab.process.id)
     try:
-        _write_session(lab, bound, request)
+        wish = lab.wish(request.user)
+        _write_session(lab, bound, request, wish)
         _step_start(lab, bound, StartStep.READY)
-        _make_bench_ready(lab, bound)
+        _make_bench_ready(lab, bound, wish or ANY)
         _step_start(lab, bound, StartStep.ON_START)
         _run_on_start(lab, bound, request)
         _step_start(lab, bound, StartStep.ACTIVATE)
@@ -96,10 +99,11 @@ def start_session(lab: Lab, request: StartRequest) -> str:
         _give_up_start(lab, bound, error)
         raise
     log.info("session started session=%s benches=%s", hashed(bound.session_id), ",".join(bound.fences) or "-")
+    _announce(lab, bound, request.user)
     return bound.session_id
 
 
-def _write_session(lab: Lab, bound: BoundSession, request: StartRequest) -> None:
+def _write_session(lab: Lab, bound: BoundSession, request: StartRequest, wish: Wish | None) -> None:
     settings = lab.settings
     new = NewSession(
         session_id=bound.session_id,
@@ -108,22 +112,16 @@ def _write_session(lab: Lab, bound: BoundSession, request: StartRequest) -> None
         slot_length=request.slot_length,
         timeout=settings.timeout,
         start_timeout=settings.start_timeout,
-        bench=_wish(lab),
+        bench="-" if wish is None else wish.bench,
+        features=() if wish is None else wish.features,
     )
     started = lab.sessions.start(new, bound.owner)
     if isinstance(started, list):
-        raise BenchUnavailableError(explain(started, lab.settings.bench))
+        if wish is not None and lab.hooks.reserve is not None and not started:
+            raise never_fits(wish, lab.reservations.benches())
+        raise BenchUnavailableError(explain(started, wish or ANY))
     if started.bench:
         bound.fences[started.bench] = started.fence
-
-
-def _wish(lab: Lab) -> str:
-    """Which bench a session gets by itself: '-' none, '' any, or a name."""
-    if not lab.settings.acquire:
-        return "-"
-    if not lab.settings.bench and not lab.declares_devices and not lab.reservations.benches():
-        return "-"  # a lab without any device is a lab too
-    return lab.settings.bench
 
 
 def _step_start(lab: Lab, bound: BoundSession, step: StartStep) -> None:
@@ -133,14 +131,14 @@ def _step_start(lab: Lab, bound: BoundSession, step: StartStep) -> None:
         )
 
 
-def _make_bench_ready(lab: Lab, bound: BoundSession) -> None:
+def _make_bench_ready(lab: Lab, bound: BoundSession, wish: Wish) -> None:
     """Open, make safe and read back the reserved bench; one that can't is left out, and the next free one taken."""
     for bench, fence in list(bound.fences.items()):
         failure = lab.bench_reservation.make_ready(bench, fence)
         if failure is not None:
             lab.bench_reservation.release(bound, bench)
             try:
-                lab.bench_reservation.acquire(bound, bench=lab.settings.bench, excluded=[bench])
+                lab.bench_reservation.acquire(bound, bench=wish.bench, features=wish.features, excluded=[bench])
             except BenchUnavailableError as error:
                 raise BenchUnavailableError(f"{bench} could not be made ready: {failure} {error}") from error
 
@@ -280,7 +278,7 @@ def _carry_out(lab: Lab, session_id: str, owner: str) -> bool:
         EndStep.TASKS: lambda: _stop_tasks(lab, session_id),
         EndStep.DISPOSE: lambda: _run_on_dispose(lab, bound, claimed),
         EndStep.RELEASE: lambda: _release_devices(lab, bound, fence),
-        EndStep.FINISH: lambda: _finish(lab, bound, fence),
+        EndStep.FINISH: lambda: _finish(lab, bound, claimed),
     }
     names = list(EndStep)
     for step in names[names.index(EndStep(claimed.step or EndStep.TASKS)) :]:
@@ -370,7 +368,22 @@ def _release_devices(lab: Lab, bound: BoundSession, fence: int) -> None:
         position = _last(lab.sessions.events(bound.session_id, position, min(1.0, deadline.left())), position)
 
 
-def _finish(lab: Lab, bound: BoundSession, fence: int) -> None:
+def _finish(lab: Lab, bound: BoundSession, record: SessionRecord) -> None:
     """Step 13: done; the session stays readable for a while."""
+    fence = int(record.fields["fence"])
     if lab.sessions.finish(bound.session_id, bound.owner, fence, lab.settings.expired_users_timeout):
         log.info("session finished session=%s", hashed(bound.session_id))
+        _announce(lab, bound, record.user, reason=record.reason)
+
+
+def _announce(lab: Lab, bound: BoundSession, user: Mapping[str, Any], *, reason: str = "") -> None:
+    """Have plugins hear that the session has started, or for which reason it has ended."""
+    lab.announce(
+        SessionEvent(
+            at=lab.clock.now(),
+            session=hashed(bound.session_id),
+            username=str(user.get("username", "")),
+            benches=tuple(bound.fences),
+            reason=reason,
+        )
+    )

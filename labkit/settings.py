@@ -84,6 +84,11 @@ class Settings:
     bench: str = _setting("LABKIT_BENCH", "", "Only this bench is given to sessions; empty: any.")
     title: str = _setting("LABKIT_TITLE", "", "Name of the lab on its pages; empty: the app's name.")
     simulate: bool = _setting("LABKIT_SIMULATE", False, "Use the simulated twin of every device.")
+    audit_log: str = _setting(
+        "LABKIT_AUDIT_LOG",
+        "",
+        "File for a JSON line of each session's start and end and each device's change; empty: none.",
+    )
     call_timeout: float = _setting("LABKIT_CALL_TIMEOUT", 5.0, "Seconds that a device call may take.")
     start_timeout: float = _setting(
         "LABKIT_START_TIMEOUT", 120.0, "Seconds that a start may take, devices and on_start together."
@@ -95,6 +100,11 @@ class Settings:
         "LABKIT_DISPOSE_TIMEOUT", 60.0, "Seconds that on_dispose may take, and the tasks it submits."
     )
     release_timeout: float = _setting("LABKIT_RELEASE_TIMEOUT", 10.0, "Seconds that the release of a device may take.")
+    health_interval: float = _setting(
+        "LABKIT_HEALTH_INTERVAL",
+        60.0,
+        "Seconds between two looks at the health of a device that no session has; 0: only when it is opened.",
+    )
     safe_after: float = _setting(
         "LABKIT_SAFE_AFTER", 10.0, "Seconds without the store after which a host makes its devices safe."
     )

@@ -6,7 +6,7 @@ import base64
 import json
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -35,7 +35,8 @@ CREDENTIALS = {"Authorization": "Basic " + base64.b64encode(b"rlms:secret").deco
 class SmallLab:
     """Use it with `with`; the background threads start with the first request (`up()` makes one).
 
-    devices: their names on bench-1; a world for each is in `worlds`. config: settings of the app.
+    devices: their names on each bench; a world for each is in `worlds`. features: of benches that have some.
+    config: settings of the app.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SmallLab:
         *,
         devices: Sequence[str] = (),
         benches: int = 1,
+        features: Mapping[str, Sequence[str]] | None = None,
         hooks: bool = True,
         **config: Any,
     ):
@@ -60,7 +62,7 @@ class SmallLab:
             TESTING=True,
         )
         self.app.config.update(config)
-        self._declare(folder, devices, benches)
+        self._declare(folder, devices, benches, features or {})
         self.weblab = WebLab(self.app)
         self.log: list[str] = []
         self.app.logger.setLevel(logging.INFO)
@@ -68,14 +70,16 @@ class SmallLab:
         if hooks:
             self.weblab.initial_url(lambda: "/lab")
 
-    def _declare(self, folder: Path, devices: Sequence[str], benches: int) -> None:
+    def _declare(
+        self, folder: Path, devices: Sequence[str], benches: int, features: Mapping[str, Sequence[str]]
+    ) -> None:
         if not devices:
             return
         for name in ("devices", "drivers"):
             (folder / name).mkdir(exist_ok=True)
         (folder / "drivers" / "toys.py").write_text(DRIVERS)
         for bench in (f"bench-{number}" for number in range(1, benches + 1)):
-            tables = []
+            tables = [f"[bench]\nfeatures = {json.dumps(list(features[bench]))}\n"] if bench in features else []
             for device in devices:
                 world = self.worlds[f"{bench}/{device}"] = World()
                 tables.append(f'[{device}]\ndriver = "toy"\nworld = "{world.name}"\n')

@@ -65,9 +65,10 @@ def direct(pyproject: Path) -> list[Oldest]:
 
 
 def requirements_in(pyproject: Path) -> list[str]:
-    """Give what `pyproject` writes under dependencies, and in all its extras."""
+    """Give what `pyproject` writes under dependencies, and in all its extras, but those that name extras of its own."""
     project = tomllib.loads(pyproject.read_text("utf-8"))["project"]
-    return [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    return [line for line in lines if not line.startswith(f"{project.get('name')}[")]
 
 
 def required_by(package: str) -> list[str]:

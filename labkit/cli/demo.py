@@ -33,7 +33,7 @@ SWEEP_SECONDS = 10.0
 def demo(host: str, port: int, seconds: float, no_browser: bool, verbose: bool) -> None:
     """Run a demo lab that needs no hardware.
 
-    Prints a student's link. The board is simulated, the rest is real; nothing is left behind at the end."""
+    Prints a student's link. Its devices are simulated, the rest is real; nothing is left behind at the end."""
     from labkit.cli.credentials import keep_credentials
     from labkit.cli.demo_lab import FOLDER, SECONDS
     from labkit.cli.find import find_lab

@@ -22,6 +22,8 @@ SECONDS = "LABKIT_DEMO_TIME"
 """Environment variable: the length of a session in seconds."""
 
 DEFAULT_SECONDS = 300.0
+BOARD = "console"
+"""The demo bench's device that has something to boot."""
 
 
 def demo_app(environment: Mapping[str, str]) -> Flask:
@@ -43,16 +45,15 @@ def demo_app(environment: Mapping[str, str]) -> Flask:
     app = make_app("labkit-demo", folder, config)
     seconds = float(environment.get(SECONDS) or DEFAULT_SECONDS)
     weblab = app.extensions["weblab"]
-    weblab.on_start(lambda _client_data, _server_data: boot_boards(weblab.devices))
+    weblab.on_start(lambda _client_data, _server_data: boot_board(weblab.devices))
     app.register_blueprint(demo_blueprint(weblab.lab, seconds))
     app.add_url_rule("/", "demo_home", lambda: redirect(url_for("labkit_demo.welcome")))
     return app
 
 
-def boot_boards(devices: Devices) -> None:
-    """Reset every board as a session begins, so that its banner greets the student."""
-    for name in devices:
-        devices[name].reset()
+def boot_board(devices: Devices) -> None:
+    """Reset the board as a session begins, so that its banner greets the student."""
+    devices[BOARD].reset()
 
 
 def benches_folder() -> Path:

@@ -6,7 +6,6 @@ its `app` or `create_app`; the generic lab of the current folder.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib
 import sys
@@ -18,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labkit.commands.failure import MISCONFIGURED, Failure, failures
+from labkit.commands.failure import MISCONFIGURED, Failure, NoLabFailure, failures
 from labkit.commands.logs import PART
+from labkit.commands.simulation import simulate_where_asked
+from labkit.commands.source import declarations_are_read_later
 from labkit.devices.problems import nearest
 from labkit.errors import WebLabError
 
@@ -40,7 +41,7 @@ def find_lab(environment: Mapping[str, str]) -> Lab:
     from labkit.cli.notices import broken_plugins, plugins_unsaid
 
     lab: Lab = find_app(environment).extensions["weblab"].lab
-    if not environment.get(PART):
+    if not (environment.get(PART) or declarations_are_read_later()):
         with failures(), plugins_unsaid():
             for sentence in broken_plugins(lab):
                 click.echo(f"{click.style('Note:', fg='yellow')} {sentence}", err=True)
@@ -59,26 +60,15 @@ def find_app(environment: Mapping[str, str]) -> Flask:
         name = environment.get("LABKIT_APP") or ("lab" if Path("lab.py").is_file() else "")
         if name:
             app = load_app(name)
-            simulate_where_asked(app, environment)
+            simulate_where_asked(app.extensions["weblab"].lab, environment)
             call_after_folder(app)
             return app
         from labkit.cli.generic import generic_app, is_lab
 
         if not is_lab(Path.cwd(), environment):
             here = f"There is no lab in {Path.cwd()}: neither lab.py nor devices/ nor labkit.toml"
-            raise Failure(f"{here}. Go to one, name an app by --app, or try: labkit demo", code=MISCONFIGURED)
+            raise NoLabFailure(f"{here}. Go to one, name an app by --app, or try: labkit demo", code=MISCONFIGURED)
         return generic_app(Path.cwd(), environment)
-
-
-def simulate_where_asked(app: Flask, environment: Mapping[str, str]) -> None:
-    """`labkit run --simulate` and LABKIT_SIMULATE stand above an app's own config."""
-    from labkit.settings import read_settings
-
-    lab: Lab = app.extensions["weblab"].lab
-    if read_settings({"LABKIT_SIMULATE": environment.get("LABKIT_SIMULATE")}).simulate and not lab.settings.simulate:
-        lab.settings = dataclasses.replace(lab.settings, simulate=True)
-        with contextlib.suppress(AttributeError):
-            del lab.catalog  # the one with the hardware's own drivers
 
 
 def call_after_folder(app: Flask) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit.devices.problems import nearest
+from labkit.devices.unread import unread_benches
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -23,17 +22,6 @@ def notices(lab: Lab) -> Iterator[str]:
     for bench in lab.catalog.benches.values():
         if not bench.devices:
             yield f"{bench.name} has no devices. Declare them in {bench.file.parent.name}/{bench.file.name}."
-
-
-def unread_benches(folder: Path) -> Iterator[Path]:
-    """Files that were probably meant to be benches: bench-1.tml, bench-1.TOML, bench-1.toml.txt."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        hidden_or_backup = path.name.startswith((".", "#")) or path.name.endswith("~")
-        read = path.suffix == ".toml"
-        if not (hidden_or_backup or read) and path.is_file():
-            endings = [part.lstrip(".") for part in path.suffixes]
-            if any(nearest(ending, ["toml"]) for ending in endings):
-                yield path
 
 
 def broken_plugins(lab: Lab) -> Iterator[str]:

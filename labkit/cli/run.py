@@ -15,6 +15,7 @@ import click
 
 from labkit.cli.web import host_option, port_option
 from labkit.commands.failure import LabCommand
+from labkit.commands.simulation import simulate_option
 from labkit.commands.source import pass_lab
 
 if TYPE_CHECKING:
@@ -32,17 +33,6 @@ if TYPE_CHECKING:
 STOP_SECONDS = 25.0
 """Longest orderly end of all children together; then they are killed."""
 KEEPER_SECONDS = 3.0
-
-simulate_option = click.option(
-    "--simulate", is_flag=True, is_eager=True, expose_value=False, callback=lambda _, __, value: ask_for_twins(value),
-    help="Use the simulated twin of every device.",
-)  # fmt: skip
-
-
-def ask_for_twins(asked: bool) -> None:
-    """For this process, which has not looked for its lab yet, and for its children."""
-    if asked:
-        os.environ["LABKIT_SIMULATE"] = "1"
 
 
 @click.command(cls=LabCommand)

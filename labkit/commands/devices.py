@@ -1,4 +1,7 @@
-"""`devices`: what everybody may know of every device, as a table or as JSON. Only looks: starts and opens nothing."""
+"""`devices`: what everybody may know of every device, as a table or as JSON. Only looks: starts and opens nothing.
+
+It is a group too: `devices scan` looks for hardware, and needs no lab.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labkit.commands.failure import LabCommand
+from labkit.commands.failure import LabGroup
 from labkit.commands.running import is_running, no_loop_yet, nothing_runs
+from labkit.commands.scan import scan
 from labkit.commands.source import pass_lab
 from labkit.commands.times import iso_time, local_time, zone
 
@@ -23,11 +27,21 @@ WIDE = 200
 """Columns where the output is no terminal: a line for each device, so that grep finds all of it."""
 
 
-@click.command(cls=LabCommand)
+@click.group(cls=LabGroup, invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a list with an object for each device.")
-@pass_lab
-def devices(lab: Lab, as_json: bool) -> None:
+@click.pass_context
+def devices(context: click.Context, as_json: bool) -> None:
     """Show every device: its condition, and its hold."""
+    if context.invoked_subcommand is None:
+        show_devices(as_json)
+
+
+devices.add_command(scan)
+
+
+@pass_lab
+def show_devices(lab: Lab, as_json: bool) -> None:
+    """Print the devices of the running lab."""
     running = is_running(lab)
     benches = lab.reservations.benches() if running else []
     if as_json:
@@ -54,13 +68,23 @@ def facts(bench: BenchView, device: DeviceView) -> dict[str, Any]:
         "title": known_of(bench, device).get("title", ""),
         "condition": device.condition if bench.host else "offline",
         "reason": device.reason if bench.host else "its bench has no host: start `labkit loop`",
+        "blame": (device.blame if bench.host else "lab") or None,
         "condition_since": iso_time(device.condition_since),
         "hold": device.hold,
         "since": iso_time(device.since) if held else None,
         "until": iso_time(device.until) if held else None,
+        "service": service_of(bench),
         "host": bench.host or None,
         "machine": bench.machine or None,
     }
+
+
+def service_of(bench: BenchView) -> dict[str, Any] | None:
+    """What the lab's owner has said of a bench, for programs; None where it is in service."""
+    service = bench.service
+    if service is None:
+        return None
+    return {"state": service.duty.value, "since": iso_time(service.since), "reason": service.reason}
 
 
 def known_of(bench: BenchView, device: DeviceView) -> dict[str, Any]:
@@ -82,8 +106,11 @@ def print_table(benches: Iterable[BenchView]) -> None:
         console = Console(highlight=False, width=WIDE)
     console.print(table(benches))
     console.print()
-    for name, condition, reason in troubles(benches):
-        console.print(f"[bold]{escape(name)}[/] is {condition}: {escape(reason)}")
+    for name, text in out_of_service(benches):
+        console.print(f"[bold]{escape(name)}[/] is {escape(text)}")
+    for name, condition, reason, blame in troubles(benches):
+        to_blame = f" [dim](to blame: {blame})[/]" if blame else ""
+        console.print(f"[bold]{escape(name)}[/] is {condition}: {escape(reason)}{to_blame}")
     console.print(f"[dim]Times are {zone()}.[/]")
 
 
@@ -100,12 +127,19 @@ def table(benches: Iterable[BenchView]) -> Table:
     return made
 
 
-def troubles(benches: Iterable[BenchView]) -> Iterator[tuple[str, str, str]]:
-    """Name, condition and reason of each device that can't be used; below the table there is room for reasons."""
+def out_of_service(benches: Iterable[BenchView]) -> Iterator[tuple[str, str]]:
+    """Each bench that its owner took out of service, and what to say of it."""
+    for bench in benches:
+        if bench.service is not None:
+            yield bench.name, f"{bench.service.text} since {local_time(bench.service.since)}"
+
+
+def troubles(benches: Iterable[BenchView]) -> Iterator[tuple[str, str, str, str]]:
+    """Name, condition, reason and blame of each device that can't be used; below the table there is room for them."""
     for bench, device in pairs(benches):
         known = facts(bench, device)
         if known["condition"] != "ok":
-            yield device.name, known["condition"], known["reason"]
+            yield device.name, known["condition"], known["reason"], known["blame"] or ""
 
 
 def row(bench: BenchView, device: DeviceView) -> tuple[str, ...]:
@@ -119,11 +153,16 @@ def row(bench: BenchView, device: DeviceView) -> tuple[str, ...]:
         escape(device.name),
         escape(kind_of(bench, device)),
         f"[{color}]{escape(condition)}[/]",
-        {"none": "[dim]free[/]", "reserved": "[bold]reserved[/]"}.get(device.hold, escape(device.hold)),
+        {"none": free_text(bench), "reserved": "[bold]reserved[/]"}.get(device.hold, escape(device.hold)),
         local_time(device.since) if held else "",
         local_time(device.until) if held and device.hold == "reserved" else "",
         escape(host_name(bench)),
     )
+
+
+def free_text(bench: BenchView) -> str:
+    """What stands where a device has no hold: whether a session can get it, as far as its owner is concerned."""
+    return "[dim]free[/]" if bench.service is None else f"[yellow]{bench.service.duty.value}[/]"
 
 
 def host_name(bench: BenchView) -> str:

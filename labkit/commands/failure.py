@@ -28,8 +28,20 @@ class Failure(click.ClickException):
         click.echo(label + self.message, file=file, err=file is None)
 
 
+class NoLabFailure(Failure):
+    """There is no lab where one is looked for; some commands need none."""
+
+
 class LabCommand(click.Command):
     """A command whose errors of labkit become a `Failure`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with failures():
+            return super().invoke(ctx)
+
+
+class LabGroup(click.Group):
+    """A group whose own errors of labkit, where it is run without a command, become a `Failure`."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with failures():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labkit.commands.failure import LabCommand
+from labkit.commands.simulation import simulate_option, simulate_where_asked
 from labkit.commands.source import pass_lab
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     default=None,
     help="Begin anew whenever a .py or .toml file of the lab changes; by default as FLASK_DEBUG says.",
 )
+@simulate_option
 @click.option("--quiet", is_flag=True, help="Log warnings and errors only.")
 @pass_lab
 def loop(lab: Lab, threads: int | None, reload: bool | None, quiet: bool) -> None:
@@ -33,5 +35,6 @@ def loop(lab: Lab, threads: int | None, reload: bool | None, quiet: bool) -> Non
     from labkit.commands.logs import PART, set_up_logs
     from labkit.loop.service import run_loop
 
+    simulate_where_asked(lab, os.environ)
     set_up_logs(os.environ.get(PART, ""), quiet=quiet)
     run_loop(lab, threads=threads, reload=lab.app.debug if reload is None else reload)

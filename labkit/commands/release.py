@@ -97,7 +97,9 @@ def report(bench: BenchView) -> None:
     bad = [
         f"{device.name} is {device.condition} ({device.reason})" for device in bench.devices if device.condition != "ok"
     ]
-    if bad:
+    if bench.service is not None:
+        click.echo(f"{bench.name} is free, and {bench.service.text}. To put it back: labkit bench resume {bench.name}")
+    elif bad:
         click.echo(f"{bench.name} is free, but can't be given out: {'; '.join(bad)}.")
     else:
         click.echo(f"{bench.name} is free.")

@@ -5,8 +5,12 @@ A command is written once, takes its lab as first argument by `@pass_lab`, and d
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
@@ -19,6 +23,30 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_WITHOUT = (("weblab", "check"), ("weblab", "schema"))
+"""Words of a command line."""
+
+_unread: ContextVar[bool] = ContextVar("declarations_unread", default=False)
+
+
+@contextlib.contextmanager
+def declarations_unread() -> Iterator[None]:
+    """In this block a lab that is put together doesn't look at its declarations: whoever finds it does that."""
+    token = _unread.set(True)
+    try:
+        yield
+    finally:
+        _unread.reset(token)
+
+
+def declarations_are_read_later() -> bool:
+    """Whether a command is about to run that says itself what is wrong with the declarations, or does without them.
+
+    Flask loads an app before it looks at which command of `flask weblab` is meant.
+    """
+    return _unread.get() or any(pair in _WITHOUT for pair in itertools.pairwise(sys.argv))
 
 
 class LabSource:

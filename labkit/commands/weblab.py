@@ -6,17 +6,35 @@ from typing import TYPE_CHECKING
 
 import click
 
+from labkit.commands.bench import bench
+from labkit.commands.check import check
 from labkit.commands.devices import devices
+from labkit.commands.driver import driver, plugins
 from labkit.commands.fake import fake
 from labkit.commands.loop import loop
 from labkit.commands.release import release
+from labkit.commands.schema import schema
+from labkit.commands.sim import sim
 from labkit.commands.source import LabSource
 from labkit.commands.upkeep import clean_expired_users, run_tasks
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
 
-SHARED: tuple[click.Command, ...] = (loop, devices, release, fake, clean_expired_users, run_tasks)
+SHARED: tuple[click.Command, ...] = (
+    loop,
+    check,
+    schema,
+    devices,
+    bench,
+    release,
+    sim,
+    driver,
+    plugins,
+    fake,
+    clean_expired_users,
+    run_tasks,
+)
 """The commands that `labkit` has too, in the order of its help."""
 
 

@@ -160,8 +160,8 @@ def unpack(reply: Reply, call: Call) -> Any:
         return reply.value
     kind = getattr(errors, reply.error, DriverError)
     if kind is DriverError or not (isinstance(kind, type) and issubclass(kind, DeviceError)):
-        raise DriverError(reply.message, device=call.device, kind=reply.kind or reply.error)
-    raise kind(reply.message, device=call.device)
+        raise DriverError(reply.message, device=call.device, kind=reply.kind or reply.error, blame=reply.blame)
+    raise kind(reply.message, device=call.device, blame=reply.blame)
 
 
 def _refusal(call: Call, answer: Sequence[str]) -> DeviceError:
@@ -178,13 +178,17 @@ def _refusal(call: Call, answer: Sequence[str]) -> DeviceError:
         )
     if word == "no-host":
         return errors.DeviceOfflineError(
-            f"Device '{device}' has no host at the moment; nothing was done. Is `labkit loop` running?", device=device
+            f"Device '{device}' has no host at the moment; nothing was done. Is `labkit loop` running?",
+            device=device,
+            blame="lab",
         )
     if word == "faulty":
         return errors.DeviceFaultyError(
-            f"Device '{device}' is out of service: {facts[0]}. Nothing was done.", device=device
+            f"Device '{device}' is out of service: {facts[0]}. Nothing was done.", device=device, blame=facts[1]
         )
-    return errors.DeviceOfflineError(f"Device '{device}' is offline: {facts[0]}. Nothing was done.", device=device)
+    return errors.DeviceOfflineError(
+        f"Device '{device}' is offline: {facts[0]}. Nothing was done.", device=device, blame=facts[1]
+    )
 
 
 def _holder(facts: Sequence[str]) -> str:

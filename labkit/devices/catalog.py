@@ -6,24 +6,29 @@ published; they never build a catalog to find out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration, read_declarations
+from labkit.devices.declaration import BenchDeclaration, Checked, DeviceDeclaration, check_declarations
 from labkit.devices.driver_rules import schema_of
 from labkit.devices.plugins import Plugins, load_plugins
+from labkit.devices.problems import Problem
 from labkit.plugin import CommandSpec, Feed, commands_of, feeds_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """Benches by name, bench-2 before bench-10, and the plugins that bring their drivers."""
+    """Benches by name, bench-2 before bench-10, and the plugins that bring their drivers.
+
+    warnings: what is likely to go wrong with the declarations, though they are taken.
+    """
 
     benches: Mapping[str, BenchDeclaration]
     plugins: Plugins
+    warnings: Sequence[Problem] = ()
 
     def published(self, bench: str) -> dict[str, Any]:
         """Return what everybody may know of a bench, as plain JSON: never options. Errors: KeyError that names it."""
@@ -41,15 +46,27 @@ class Catalog:
         return [bench for bench in self.benches.values() if bench.machine in (None, machine)]
 
 
-def load_catalog(devices_folder: Path, drivers_folder: Path | None, *, simulate: bool = False) -> Catalog:
-    """Load plugins and declarations; neither folder has to exist. Errors: `DeclarationError` with every problem."""
+def load_catalog(
+    devices_folder: Path, drivers_folder: Path | None, *, simulate: bool = False, machine: str | None = None
+) -> Catalog:
+    """Load plugins and declarations; neither folder has to exist. Errors: `DeclarationError` with every problem.
+
+    machine: the one that asks; the secrets of benches that name another one need not be here.
+    """
     plugins = load_plugins(drivers_folder)
-    return catalog_of(read_declarations(devices_folder, plugins, simulate=simulate), plugins)
+    return _accepted(check_declarations(devices_folder, plugins, simulate=simulate, machine=machine), plugins)
 
 
-def read_again(catalog: Catalog, devices_folder: Path, *, simulate: bool = False) -> Catalog:
+def read_again(
+    catalog: Catalog, devices_folder: Path, *, simulate: bool = False, machine: str | None = None
+) -> Catalog:
     """Read the declarations anew, with the plugins that are loaded already. Errors: `DeclarationError`, as above."""
-    return catalog_of(read_declarations(devices_folder, catalog.plugins, simulate=simulate), catalog.plugins)
+    checked = check_declarations(devices_folder, catalog.plugins, simulate=simulate, machine=machine)
+    return _accepted(checked, catalog.plugins)
+
+
+def _accepted(checked: Checked, plugins: Plugins) -> Catalog:
+    return replace(catalog_of(checked.accepted().benches, plugins), warnings=tuple(checked.warnings))
 
 
 def catalog_of(benches: Iterable[BenchDeclaration], plugins: Plugins) -> Catalog:
@@ -61,6 +78,7 @@ def _device(device: DeviceDeclaration) -> dict[str, Any]:
     return {
         "kind": device.kind,
         "title": device.options.title or device.name,
+        "simulated": device.options.simulate,
         "commands": {name: _command(spec) for name, spec in commands_of(device.driver).items()},
         "feeds": {name: _feed(feed) for name, feed in feeds_of(device.driver).items()},
     }
@@ -71,4 +89,4 @@ def _command(spec: CommandSpec) -> dict[str, Any]:
 
 
 def _feed(feed: Feed) -> dict[str, Any]:
-    return {"type": "bytes" if feed.type is bytes else "state", "help": feed.help}
+    return {"type": feed.sort, "help": feed.help}

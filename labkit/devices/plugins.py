@@ -47,6 +47,17 @@ class BrokenPlugin:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoadedPlugin:
+    """A plugin that was taken: the kinds of drivers and panels that it brings, and the hooks that it has."""
+
+    name: str
+    origin: str
+    drivers: Sequence[str]
+    panels: Sequence[str]
+    hooks: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plugins:
     """What was found: drivers and panels by kind, where each kind's driver comes from, and what is broken."""
 
@@ -54,6 +65,7 @@ class Plugins:
     drivers: Mapping[str, type[Driver[Any]]] = field(default_factory=dict)
     panels: Mapping[str, Panel] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+    loaded: Sequence[LoadedPlugin] = ()
     broken: Sequence[BrokenPlugin] = ()
 
 
@@ -92,6 +104,7 @@ class _Loader:
         self._panels: dict[str, Panel] = {}
         self._driver_origins: dict[str, str] = {}
         self._panel_origins: dict[str, str] = {}
+        self._loaded: list[LoadedPlugin] = []
         self._broken: list[BrokenPlugin] = []
 
     def found(self) -> Plugins:
@@ -100,6 +113,7 @@ class _Loader:
             drivers=types.MappingProxyType(self._drivers),
             panels=types.MappingProxyType(self._panels),
             origins=types.MappingProxyType(self._driver_origins),
+            loaded=tuple(self._loaded),
             broken=tuple(self._broken),
         )
 
@@ -116,10 +130,20 @@ class _Loader:
             log.debug("plugin traceback name=%s", name, exc_info=True)
             self._refuse(name, origin, _sentence(error))
         else:
+            before = set(self._drivers), set(self._panels)
             for driver in drivers:
                 self._take_driver(name, origin, driver)
             for panel in panels:
                 self._take_panel(name, origin, panel)
+            self._loaded.append(
+                LoadedPlugin(
+                    name=name,
+                    origin=origin,
+                    drivers=[kind for kind in self._drivers if kind not in before[0]],
+                    panels=[kind for kind in self._panels if kind not in before[1]],
+                    hooks=sorted(caller.name for caller in self._manager.get_hookcallers(plugin) or ()),
+                )
+            )
 
     def _take_driver(self, name: str, origin: str, driver: Any) -> None:
         faults = faults_of(driver)
@@ -186,6 +210,12 @@ def _answers(hook: pluggy.HookCaller) -> list[object]:
             raise _Refused(f"{hook.name} returned {answer!r}. Return a list.")
         return list(answer)
     raise _Refused(f"{hook.name} returned nothing. Return a list.")
+
+
+def load_file(path: str | Path) -> types.ModuleType:
+    """Load one file as if it lay in a lab's `drivers/`. Errors: the file's own."""
+    path = Path(path)
+    return _from_file(path, _lab_package(path.parent))()
 
 
 def _lab_package(folder: Path) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,10 +21,28 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """A place in a text; both count from 1, columns in characters."""
+    """A place in a text; both count from 1, columns in characters. width: characters of what stands there."""
 
     line: int
     column: int
+    width: int = field(default=1, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A stretch of a text; `start` and `end` count its characters from 0."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twice:
+    """A table or key that is written down again. TOML forbids it, and `tomllib` does not say where the first one is."""
+
+    path: KeyPath
+    place: Position
+    first: Position
 
 
 class Positions:
@@ -39,20 +57,29 @@ class Positions:
         A table that has a header of its own stands at that header, wherever dotted keys mention it before.
         """
         for length in range(len(path), 0, -1):
-            place = self._places.get(path[:length])
+            place = self._survey.places.get(path[:length])
             if place is not None:
                 return place
         return Position(line=1, column=1)
 
+    def value(self, path: KeyPath) -> Span | None:
+        """Where the value of a key is written, however many lines it has; None for a table with a header of its own."""
+        return self._survey.values.get(path)
+
+    @property
+    def twice(self) -> list[Twice]:
+        """What is written down again, in the order of the text."""
+        return self._survey.twice
+
     @cached_property
-    def _places(self) -> dict[KeyPath, Position]:
+    def _survey(self) -> _Survey:
         import tree_sitter_toml
         from tree_sitter import Language, Parser
 
         tree = Parser(Language(tree_sitter_toml.language())).parse(self._text.encode())
         survey = _Survey(self._text)
         survey.document(tree.root_node)
-        return survey.places
+        return survey
 
 
 class _Survey:
@@ -60,9 +87,12 @@ class _Survey:
 
     def __init__(self, text: str):
         self.places: dict[KeyPath, Position] = {}
+        self.values: dict[KeyPath, Span] = {}
+        self.twice: list[Twice] = []
+        self._bytes = text.encode()
         self._written: set[KeyPath] = set()
         self._last_element: dict[KeyPath, int] = {}
-        self._lines = text.encode().split(b"\n")
+        self._lines = self._bytes.split(b"\n")
 
     def document(self, node: Node) -> None:
         for part in node.children:
@@ -89,6 +119,7 @@ class _Survey:
         self._value(node.children[-1], self._key(node.children[0], table))
 
     def _value(self, node: Node, path: KeyPath) -> None:
+        self.values.setdefault(path, Span(start=self._count(node.start_byte), end=self._count(node.end_byte)))
         if node.type == "inline_table":
             for part in node.children:
                 if part.type == "pair":
@@ -112,12 +143,25 @@ class _Survey:
 
     def _note(self, path: KeyPath, node: Node, *, written: bool) -> None:
         if path in self._written or (path in self.places and not written):
+            if written and path not in self._last_element:  # each [[many]] is one more
+                self.twice.append(Twice(path=path, place=self._place(node), first=self.places[path]))
             return
-        row, column = node.start_point
-        before = self._lines[row][:column].decode(errors="replace")
-        self.places[path] = Position(line=row + 1, column=len(before) + 1)
+        self.places[path] = self._place(node)
         if written:
             self._written.add(path)
+
+    def _place(self, node: Node) -> Position:
+        row, column = node.start_point
+        line = self._lines[row]
+        end = node.end_point.column if node.end_point.row == row else len(line)
+        return Position(
+            line=row + 1,
+            column=len(line[:column].decode(errors="replace")) + 1,
+            width=max(1, len(line[column:end].decode(errors="replace").rstrip())),
+        )
+
+    def _count(self, bytes_before: int) -> int:
+        return len(self._bytes[:bytes_before].decode(errors="replace"))
 
 
 def _leaves(key: Node) -> Iterator[Node]:

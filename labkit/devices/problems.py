@@ -6,29 +6,46 @@ finds what is wrong; here its findings get the words of somebody who writes TOML
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from labkit.devices.excerpt import Excerpt
+from labkit.devices.nearest import nearest
 from labkit.devices.positions import KeyPath
+from labkit.devices.secrets import hidden_in, plain_secrets, without
+from labkit.devices.types_of import keys_at
+from labkit.plugin import OptionError
+
+__all__ = ["Complaint", "Problem", "Severity", "as_toml", "explain", "nearest", "shown"]
+
+_POINTED = "option_error"
+"""Type of a finding that an `OptionError` placed."""
 
 MAX_VALUE = 60
 """Characters of a wrong value that a message repeats."""
+
+
+class Severity(StrEnum):
+    """Whether a lab starts all the same."""
+
+    PROBLEM = "problem"
+    WARNING = "warning"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
     """One thing that is wrong in one file. `str()` is the line that people read.
 
-    file: relative to the folder that holds `devices`. where: the table, empty where the file as a whole is meant; then
-    the text gives the column too. suggestion: the nearest known word, or empty.
+    file: as it is shown, mostly relative to the folder that holds `devices`. where: the table, empty where the file as
+    a whole is meant; then the text gives the column too. key: the keys from the table on. suggestion: the nearest
+    known word, or empty. excerpt: the line itself.
     """
 
     file: str
@@ -37,11 +54,18 @@ class Problem:
     where: str
     message: str
     suggestion: str = ""
+    key: str = field(default="", compare=False)
+    severity: Severity = Severity.PROBLEM
+    excerpt: Excerpt | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong, with the word that was probably meant."""
+        return f"{self.message} Did you mean {self.suggestion}?" if self.suggestion else self.message
 
     def __str__(self) -> str:
         place = f"{self.line}: [{self.where}]" if self.where else f"{self.line}:{self.column}:"
-        hint = f" Did you mean {self.suggestion}?" if self.suggestion else ""
-        return f"{self.file}:{place} {self.message}{hint}"
+        return f"{self.file}:{place} {self.sentence}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +77,11 @@ class Complaint:
     suggestion: str = ""
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word that was probably meant, or an empty text."""
-    found = difflib.get_close_matches(word.lower(), list(known), n=1)
-    return found[0] if found else ""
-
-
 def explain(error: ValidationError, model: type[BaseModel], table: dict[str, Any]) -> list[Complaint]:
-    """Say in plain words all that pydantic found wrong in a table; one mistake gives one complaint."""
-    located = [_locate(finding, table) for finding in error.errors(include_url=False)]
+    """Say in plain words all that pydantic found wrong in a table: a complaint for each mistake, and no secret."""
+    secrets = plain_secrets(model, table).values()
+    details = error.errors(include_url=False)
+    located = [found for one in details for found in _pointed_at(_locate(one, table, secrets), one, secrets)]
     settled = list(_settle(located))
     meant = {(*one.path[:-1], _suggestion(one, model)) for one in settled if one.type == "extra_forbidden"}
     return [_complaint(one, model) for one in settled if not (one.type == "missing" and one.path in meant)]
@@ -85,7 +105,7 @@ class _Finding:
     context: dict[str, Any]
 
 
-def _locate(details: ErrorDetails, table: dict[str, Any]) -> _Finding:
+def _locate(details: ErrorDetails, table: dict[str, Any], secrets: Collection[Any]) -> _Finding:
     """Tell the parts of pydantic's location that are keys of the document from those that are branches of a union."""
     path: KeyPath = ()
     branches: list[tuple[KeyPath, str]] = []
@@ -104,10 +124,26 @@ def _locate(details: ErrorDetails, table: dict[str, Any]) -> _Finding:
         path=path,
         branches=tuple(branches),
         type=kind,
-        text=_plain(details),
-        value=details["input"],
+        text=_plain(details) if kind in _PLAIN else hidden_in(_plain(details), secrets),
+        value=without(details["input"], secrets),
         context=details.get("ctx", {}),
     )
+
+
+def _pointed_at(found: _Finding, details: ErrorDetails, secrets: Collection[Any]) -> Iterator[_Finding]:
+    """The findings themselves where an author's own check points at keys."""
+    error = details.get("ctx", {}).get("error")
+    if not isinstance(error, OptionError):
+        yield found
+        return
+    for one in (error, *error.others):
+        yield replace(
+            found,
+            path=(*found.path, *one.path),
+            type=_POINTED,
+            text=hidden_in(one.message.rstrip("."), secrets),
+            context={"known": one.known, "suggestion": one.suggestion},
+        )
 
 
 def _settle(findings: Sequence[_Finding]) -> Iterator[_Finding]:
@@ -122,8 +158,7 @@ def _settle(findings: Sequence[_Finding]) -> Iterator[_Finding]:
             yield one
             continue
         (place, branch), *rest = one.branches
-        inner = _Finding(**{**vars(one), "branches": tuple(rest)})
-        unions.setdefault(place, {}).setdefault(branch, []).append(inner)
+        unions.setdefault(place, {}).setdefault(branch, []).append(replace(one, branches=tuple(rest)))
     for place, branches in unions.items():
         inside = [group for group in branches.values() if any(len(one.path) > len(place) for one in group)]
         if inside:
@@ -135,20 +170,19 @@ def _settle(findings: Sequence[_Finding]) -> Iterator[_Finding]:
 def _joined(findings: Sequence[_Finding]) -> _Finding:
     texts = list(dict.fromkeys(one.text for one in findings))
     text = " or ".join([texts[0], *(other.removeprefix("must be ") for other in texts[1:])])
-    return _Finding(**{**vars(findings[0]), "text": text})
+    return replace(findings[0], text=text)
 
 
 def _complaint(one: _Finding, model: type[BaseModel]) -> Complaint:
     suggestion = _suggestion(one, model)
     key = f"{shown(one.path)}: " if one.path else ""
-    if one.type == "extra_forbidden":
-        known = "" if suggestion else f" Known here: {', '.join(sorted(_known_keys(model, one.path[:-1])))}."
-        return Complaint(path=one.path, message=f"{key}unknown key.{known}", suggestion=suggestion)
-    return Complaint(path=one.path, message=f"{key}{one.text}{_seen(one)}.", suggestion=suggestion)
+    text = "unknown key" if one.type == "extra_forbidden" else one.text
+    known = "" if suggestion else _known_here(one, model)
+    return Complaint(path=one.path, message=f"{key}{text}{_seen(one)}.{known}", suggestion=suggestion)
 
 
 def _seen(one: _Finding) -> str:
-    if one.type == "missing" or not one.path:
+    if one.type in ("missing", "extra_forbidden", _POINTED) or not one.path:
         return ""
     if one.type in ("value_error", "assertion_error"):
         return f" (it is {as_toml(one.value)})"
@@ -157,10 +191,22 @@ def _seen(one: _Finding) -> str:
 
 def _suggestion(one: _Finding, model: type[BaseModel]) -> str:
     if one.type == "extra_forbidden":
-        return nearest(str(one.path[-1]), sorted(_known_keys(model, one.path[:-1])))
+        return nearest(str(one.path[-1]), sorted(keys_at(model, one.path[:-1])))
+    if one.type == _POINTED:
+        last = str(one.path[-1]) if one.path else ""
+        return str(one.context["suggestion"] or nearest(last, one.context["known"]))
     if one.type in ("literal_error", "enum") and isinstance(one.value, str):
         return nearest(one.value, re.findall(r"'([^']*)'", str(one.context.get("expected", ""))))
     return ""
+
+
+def _known_here(one: _Finding, model: type[BaseModel]) -> str:
+    known: Sequence[str] = ()
+    if one.type == "extra_forbidden":
+        known = sorted(keys_at(model, one.path[:-1]))
+    elif one.type == _POINTED:
+        known = one.context["known"]
+    return f" Known here: {', '.join(known)}." if known else ""
 
 
 _PLAIN = {
@@ -221,24 +267,3 @@ def _toml(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return str(value)
-
-
-def _known_keys(model: type[BaseModel], path: KeyPath) -> set[str]:
-    """The keys that the table at `path` may have, found through annotations, with lists and dicts on the way."""
-    annotations: list[Any] = [model]
-    for part in path:
-        fields = [keys[str(part)] for keys in map(_fields, _models(annotations)) if part in keys]
-        annotations = [field.annotation for field in fields] or annotations
-    return {key for found in _models(annotations) for key in _fields(found)}
-
-
-def _models(annotations: Iterable[Any]) -> Iterator[type[BaseModel]]:
-    for annotation in annotations:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield annotation
-        else:
-            yield from _models(get_args(annotation))
-
-
-def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    return {field.alias or name: field for name, field in model.model_fields.items()}

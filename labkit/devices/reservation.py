@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 from labkit.clock import Deadline
 from labkit.context import BoundSession
 from labkit.devices.caller import DeviceCaller
+from labkit.devices.wish import Wish, no_bench
 from labkit.errors import BenchUnavailableError, DeviceError, ReservationLostError
 from labkit.settings import Settings
 from labkit.store.calls import READY
-from labkit.store.reservations import Reservations
+from labkit.store.reservations import Duty, Reservations
 from labkit.store.sessions import Refusal
 
 log = logging.getLogger("labkit.devices")
+
+ANY = Wish()
 
 
 def time_text(seconds: float) -> str:
@@ -25,20 +28,28 @@ def time_text(seconds: float) -> str:
 
 def sentence(refusal: Refusal) -> str:
     """Why one bench can't be given out, and until when; never by whom."""
-    if refusal.state == "reserved":
-        since, until = time_text(float(refusal.first)), time_text(float(refusal.second))
-        return f"{refusal.bench} is reserved by another session since {since} until {until}"
-    if refusal.state == "releasing":
-        return f"{refusal.bench} is being made safe after another session since {time_text(float(refusal.first))}"
-    if refusal.state == "no-host":
-        return f"{refusal.bench} is not hosted at the moment (no `labkit loop` has it)"
-    return f"{refusal.bench} is out of service: its device {refusal.first} is {refusal.state} ({refusal.second})"
+    bench, state = refusal.bench, refusal.state
+    if state == "no-host":
+        return f"{bench} is not hosted at the moment (no `labkit loop` has it)"
+    if state in ("offline", "faulty"):
+        return f"{bench} is out of service: its device {refusal.first} is {state} ({refusal.second})"
+    since = time_text(float(refusal.first))
+    if state in (Duty.DRAINED, Duty.MAINTENANCE):
+        why = f" ({refusal.second})" if refusal.second else ""
+        what = "in maintenance" if state == Duty.MAINTENANCE else "given to nobody new"
+        return f"{bench} is {what} since {since}{why}"
+    own, _, hold = state.rpartition("-")
+    if hold == "releasing":
+        return f"{bench} is being made safe after {'this' if own else 'another'} session since {since}"
+    if own:
+        return f"{bench} is this session's own already since {since}"
+    return f"{bench} is reserved by another session since {since} until {time_text(float(refusal.second))}"
 
 
-def explain(refusals: Sequence[Refusal], wish: str = "") -> str:
+def explain(refusals: Sequence[Refusal], wish: Wish = ANY) -> str:
     """All refusals in one message."""
     if not refusals:
-        return f"There is no bench {wish or 'to reserve'}. Declare one in devices/, and start `labkit loop`."
+        return no_bench(wish)
     return "; ".join(sentence(refusal) for refusal in refusals) + "."
 
 
@@ -56,24 +67,24 @@ class BenchReservation:
         """Reserve a free bench that fits and make it ready; one that can't be made ready is left, the next one tried.
 
         Blocks until the devices are ready. Returns the bench's name.
-        Errors: `BenchUnavailableError`, `ReservationLostError` (the session is over).
+        Errors: `BenchUnavailableError`, `ReservationLostError` (the session is over), `WishError` (no such names).
         """
+        wish = Wish(bench, tuple(features))
         left_out, failures = list(excluded), list[str]()
         while True:
             taken = self._reservations.take(
                 bound.session_id,
                 bound.owner,
-                bench=bench,
-                features=features,
+                bench=wish.bench,
+                features=wish.features,
                 excluded=left_out,
                 by_task=bound.by_task,
             )
             if taken is None:
                 raise ReservationLostError("The session is over; no bench can be reserved for it.")
             if isinstance(taken, list):
-                raise BenchUnavailableError(
-                    " ".join([*failures, explain(taken, bench)] if taken or not failures else failures)
-                )
+                others = "No other bench fits." if excluded and not taken else explain(taken, wish)
+                raise BenchUnavailableError(" ".join([*failures, others] if taken or not failures else failures))
             name, fence = taken
             bound.fences[name] = fence
             failure = self.make_ready(name, fence)

@@ -10,19 +10,30 @@ from pathlib import Path
 from typing import Protocol
 
 from labkit import errors
+from labkit.loop.blame import CALLER_IN_A_HURRY, IGNORED_INTERRUPT, NO_HOST, blame_for
 from labkit.store.calls import Call, Reply
 from labkit.store.processes import GONE_AFTER
-from labkit.store.reservations import Condition
+from labkit.store.reservations import Blame, Condition
 
 log = logging.getLogger("labkit.loop")
 
 _LABKIT = str(Path(__file__).parents[1]) + os.sep
 RESERVATION_OVER = "its reservation is over"
 """Why an operation is interrupted whose fence was overtaken."""
+OVERDUE = "its time is over"
+"""Why an operation is interrupted that has run past its limit."""
+WENT_AWAY = "its time is over, or its device or host went away"
 
 
 def refused(
-    call: Call, condition: Condition, reason: str, *, fence: int = 0, now: float = 0.0, silent_for: float = 0.0
+    call: Call,
+    condition: Condition,
+    reason: str,
+    blame: Blame = Blame.NOBODY,
+    *,
+    fence: int = 0,
+    now: float = 0.0,
+    silent_for: float = 0.0,
 ) -> Reply | None:
     """Why a call must not touch its device, or None. The device was surely not touched."""
     if call.fence < fence:
@@ -39,17 +50,24 @@ def refused(
         return Reply(
             error="CallExpiredError",
             message=f"The host of device '{call.device}' lost touch with the store; nothing was done. Try again.",
+            blame=NO_HOST,
         )
     if condition is Condition.OFFLINE:
-        return Reply(error="DeviceOfflineError", message=f"Device '{call.device}' is offline: {reason}.")
+        return Reply(error="DeviceOfflineError", message=f"Device '{call.device}' is offline: {reason}.", blame=blame)
     if condition is Condition.FAULTY:
-        return out_of_service(call, reason)
+        return out_of_service(call, reason, blame)
     return None
 
 
-def out_of_service(call: Call, reason: str) -> Reply:
+def out_of_service(call: Call, reason: str, blame: Blame) -> Reply:
     """The answer while a device is faulty."""
-    return Reply(error="DeviceFaultyError", message=f"Device '{call.device}' is out of service: {reason}.")
+    message = f"Device '{call.device}' is out of service: {reason}."
+    return Reply(error="DeviceFaultyError", message=message, blame=blame)
+
+
+def lost_in_driver(call: Call, reason: str) -> Reply:
+    """The answer to a call whose driver does not come back."""
+    return Reply(error="CallLostError", message=f"Device '{call.device}': {reason}.", blame=IGNORED_INTERRUPT)
 
 
 def given_up(call: Call, task_runs: Callable[[Call], bool]) -> Reply | None:
@@ -84,10 +102,10 @@ def reply_for(error: BaseException, call: Call, operation: Interrupted) -> Reply
         return cut_short(call, operation.interrupted or "it was interrupted")
     name = type(error).__name__
     if isinstance(error, errors.DeviceError):
-        return Reply(error=name, message=str(error))
-    what = f"{call.command} of device '{call.device}'"
-    log.warning("command failed device=%s command=%s", call.device, call.command, exc_info=error)
-    return Reply(error="DriverError", kind=name, message=f"{what} failed: {described(error)}")
+        return Reply(error=name, message=str(error), blame=blame_for(error))
+    what, blame = f"{call.command} of device '{call.device}'", blame_for(error)
+    log.warning("command failed device=%s command=%s blame=%s", call.device, call.command, blame, exc_info=error)
+    return Reply(error="DriverError", kind=name, message=f"{what} failed: {described(error)}", blame=blame)
 
 
 def described(error: BaseException) -> str:
@@ -105,4 +123,5 @@ def cut_short(call: Call, why: str) -> Reply:
     what = f"{call.command} of device '{call.device}'"
     if why == RESERVATION_OVER:
         return Reply(error="ReservationLostError", message=f"The reservation ended while {what} ran.")
-    return Reply(error="CallLostError", message=f"{what} was ended: {why}. It may have run in part.")
+    blame = CALLER_IN_A_HURRY if why == OVERDUE else Blame.NOBODY
+    return Reply(error="CallLostError", message=f"{what} was ended: {why}. It may have run in part.", blame=blame)

@@ -7,6 +7,7 @@ own, so that a late word of an earlier opening reaches nobody.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ class Outlet(Protocol):
 
     def emit(self, feed: str, data: Any) -> None: ...
     def watched(self, feed: str) -> bool: ...
+    def opened(self, tell: Callable[[str, bool], None]) -> None: ...
     def close(self) -> None: ...
 
 
@@ -57,6 +59,10 @@ class Link:
         return self._outlet.watched(feed)
 
 
+TELL_SECONDS = 1.0
+"""How long a device that is to be closed waits for its driver to take in who looks; that should take no time."""
+
+
 class OpenDevice:
     """One opening of a device: its driver and its outlet. `close()` never raises."""
 
@@ -64,8 +70,20 @@ class OpenDevice:
         self.driver = driver
         self.commands = commands_of(type(driver))
         self.outlet = outlet
+        self._telling = threading.Lock()
+        self._closed = False
+
+    def tell_watched(self, feed: str, anybody: bool) -> None:
+        """Tell the driver that somebody looks at a feed of frames, or nobody any more; not once it is being closed."""
+        with self._telling:
+            if not self._closed:
+                self.driver.watched(feed, anybody)
 
     def close(self) -> None:
+        told = self._telling.acquire(timeout=TELL_SECONDS)
+        self._closed = True
+        if told:
+            self._telling.release()
         for part in (self.driver, self.outlet):
             try:
                 part.close()
@@ -85,4 +103,5 @@ def open_device(
     except BaseException:
         device.close()
         raise
+    outlet.opened(device.tell_watched)
     return device

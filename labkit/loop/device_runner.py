@@ -15,20 +15,32 @@ from functools import partial
 
 from labkit.clock import Clock
 from labkit.errors import DeviceOfflineError
-from labkit.loop.answers import RESERVATION_OVER, busy, cut_short, given_up, out_of_service, refused, reply_for
+from labkit.loop.answers import (
+    RESERVATION_OVER,
+    WENT_AWAY,
+    busy,
+    given_up,
+    lost_in_driver,
+    out_of_service,
+    refused,
+    reply_for,
+)
+from labkit.loop.blame import IGNORED_INTERRUPT, NO_HOST, UNPLUGGED, blame_for
 from labkit.loop.command import Command
 from labkit.loop.device_link import DevicePort
 from labkit.loop.device_state import DeviceState, Opener
-from labkit.loop.operation import Operation, interrupt
+from labkit.loop.health import NEVER, HealthSchedule
+from labkit.loop.operation import Occupation, Operation
+from labkit.loop.suspended import Suspended
+from labkit.loop.upkeep import STOPPED, Upkeep
+from labkit.plugin import DeviceEvent
 from labkit.store.calls import READY, Call, Reply
-from labkit.store.reservations import Condition
+from labkit.store.reservations import Blame, Condition
 from labkit.threads import LabThread
 
 log = logging.getLogger("labkit.loop")
 
 BUSY_SECONDS = 1.0
-OPEN_SECONDS = 30.0
-STOPPED = "its host was stopped"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +65,7 @@ class DeviceRunner:
         *,
         hold: tuple[str, int],
         safe_seconds: float,
+        health_interval: float = 0.0,
         clock: Clock | None = None,
     ):
         self.name = name
@@ -66,13 +79,23 @@ class DeviceRunner:
         self._clock = clock or Clock()
         self._lock = threading.Condition()
         self._jobs: deque[Job] = deque()
-        self._suspended: deque[Command] = deque()
-        self._running: Operation | None = None
         self._releasing = 0
         self._ended = False
         self._revoked = ""
+        self._resting: str | None = None
         self._state = DeviceState(opener, name, lock=self._lock, clock=self._clock, on_lost=self._unplugged)
         self._state.feed_to(hold[1] if hold[0] == "reserved" else 0)
+        self._occupation = Occupation(self._lock, self._clock, lambda: self._state.driver, self._abandon, self._back)
+        self._suspended = Suspended(self._close, port.reply)
+        self._health = HealthSchedule(health_interval, self._clock)
+        self._upkeep = Upkeep(
+            self._state,
+            self._occupation,
+            self._suspended,
+            self._health,
+            safe_seconds=safe_seconds,
+            report=lambda: port.report(self),
+        )
         self.thread = LabThread(f"device:{name}", self._work, wake=self._wake)
 
     def __repr__(self) -> str:
@@ -92,9 +115,14 @@ class DeviceRunner:
         return self._state.dealt_with
 
     @property
-    def facts(self) -> tuple[Condition, str, int]:
-        """condition, reason and dealt_with as of one moment."""
+    def facts(self) -> tuple[Condition, str, int, Blame]:
+        """condition, reason, dealt_with and blame as of one moment."""
         return self._state.facts
+
+    @property
+    def changes(self) -> deque[DeviceEvent]:
+        """Changes of the condition that were not announced yet; who announces one takes it."""
+        return self._state.changes
 
     # -- called by the host, from its threads; nothing here blocks
 
@@ -105,23 +133,25 @@ class DeviceRunner:
             if refusal is None:
                 self._jobs.append(Job(work=partial(self._call, call), call=call))
                 self._lock.notify()
-        if refusal is not None:
+        if refusal is None:
+            self._occupation.make_way()
+        else:
             self._port.reply(call, refusal)
 
     def _refusal_at_once(self, call: Call) -> Reply | None:
-        running = self._running
         if self._ended:
-            return refused(call, Condition.OFFLINE, STOPPED)
+            return refused(call, Condition.OFFLINE, STOPPED, NO_HOST)
         if self.stuck:
-            return out_of_service(call, self.reason)
-        if call.panel and running is not None and self._clock.boottime() - running.started > BUSY_SECONDS:
-            return busy(self.name, running.what)
-        return None
+            return out_of_service(call, self.reason, self._state.blame)
+        long = self._occupation.long(BUSY_SECONDS)
+        return busy(self.name, long.what) if call.panel and long is not None else None
 
     def follow(self, state: str, fence: int) -> bool:
         """Hear what hold the store has for the device. True: the release that it waits for was dealt with long ago."""
         self.raise_fence(fence)
         with self._lock:
+            if state == "none" and not self.free:
+                self._lock.notify()  # from now on it is looked at
             self._hold = (state, fence)
             if state != "releasing" or self._releasing >= fence:
                 return state == "releasing" and self.dealt_with >= fence
@@ -129,7 +159,7 @@ class DeviceRunner:
             if self.stuck:
                 self._state.deal_with(fence)
                 return True
-            self._later(partial(self._release, fence))
+            self._later(partial(self._upkeep.release, fence))
         return False
 
     def raise_fence(self, fence: int) -> None:
@@ -139,16 +169,26 @@ class DeviceRunner:
                 return
             self.fence = fence
             self._state.feed_to(0)
-            running = self._running
             self._lock.notify()
-        if running is not None and running.call is not None and running.fence < fence:
-            self._interrupt(running, RESERVATION_OVER)
+        self._occupation.interrupt_call(RESERVATION_OVER, below=fence)
 
     def enforce(self) -> None:
         """Interrupt what has run past its limit."""
-        running = self._running
-        if running is not None and self._clock.boottime() > running.until:
-            self._interrupt(running, "its time is over")
+        self._occupation.interrupt_overdue()
+
+    def rest(self, reason: str) -> None:
+        """Make the device safe, close it and leave it closed until `resume`. Only for one that no session has."""
+        with self._lock:
+            if self._resting != reason:
+                self._resting = reason
+                self._later(partial(self._rest, reason))
+
+    def resume(self) -> None:
+        """Open the device again that was left closed; for another one nothing is done."""
+        with self._lock:
+            if self._resting is not None:
+                self._resting = None
+                self._later(self._wake_up)
 
     @property
     def free(self) -> bool:
@@ -163,9 +203,7 @@ class DeviceRunner:
         """Ask the thread to make the device safe, close it and end; a command that runs is interrupted."""
         self.revoke(why)
         self.thread.stop()
-        running = self._running
-        if running is not None and running.call is not None:
-            self._interrupt(running, why)
+        self._occupation.interrupt_call(why)
 
     # -- the thread
 
@@ -173,7 +211,8 @@ class DeviceRunner:
         with self._lock:
             state, fence = self._hold
             self._releasing = fence if state == "releasing" else 0
-        self._guarded(self._reopen)
+        if self._resting is None:
+            self._guarded(self._reopen)
         while not stopping.is_set():
             work = self._next(stopping)
             if work is not None:
@@ -189,20 +228,27 @@ class DeviceRunner:
     def _next(self, stopping: threading.Event) -> Callable[[], None] | None:
         with self._lock:
             while not self._jobs and not self._suspended and not stopping.is_set():
-                if self.condition is Condition.OK:
-                    self._lock.wait(3600)
-                elif self._clock.boottime() >= self._state.retry_at:
-                    return self._reopen
-                else:
-                    self._lock.wait(max(0.01, self._state.retry_at - self._clock.boottime()))
+                work, seconds = self._due()
+                if seconds <= 0:
+                    return work
+                self._lock.wait(max(0.01, seconds))
             if self._jobs:
                 return self._jobs.popleft().work
             return self._resume if self._suspended else None
+
+    def _due(self) -> tuple[Callable[[], None], float]:
+        """What the thread does by itself if nothing comes, and in how many seconds."""
+        if self._resting is not None:
+            return self._reopen, NEVER
+        if self.condition is not Condition.OK:
+            return self._reopen, self._state.retry_at - self._clock.boottime()
+        return self._look, self._health.due_in(self._state.driver) if self.free else NEVER
 
     def _later(self, work: Callable[[], None]) -> None:
         with self._lock:
             self._jobs.append(Job(work=work))
             self._lock.notify()
+        self._occupation.make_way()
 
     def _wake(self) -> None:
         with self._lock:
@@ -210,39 +256,20 @@ class DeviceRunner:
 
     # -- operations: what touches the driver
 
-    def _begin(self, what: str, fence: int, seconds: float) -> Operation:
-        with self._lock:
-            started = self._clock.boottime()
-            self._running = Operation(what=what, fence=fence, started=started, until=started + seconds)
-            return self._running
-
     def _begin_call(self, call: Call) -> Operation | Reply:
         """Check fence, deadline and age of the last beat last thing before the driver, under one lock."""
         with self._lock:
-            answer = self._refusal(call, self.condition, self.reason)
+            condition, reason, _, blame = self.facts
+            answer = self._refusal(call, condition, reason, blame)
             if answer is not None:
                 return answer
-            operation = self._begin(call.command, call.fence, call.until - self._port.now())
-            operation.call = call
-            return operation
+            return self._occupation.begin(call.command, call.fence, call.until - self._port.now(), call=call)
 
-    def _refusal(self, call: Call, condition: Condition, reason: str) -> Reply | None:
+    def _refusal(self, call: Call, condition: Condition, reason: str = "", blame: Blame = Blame.NOBODY) -> Reply | None:
         if self._revoked:
-            return refused(call, Condition.OFFLINE, self._revoked)
+            return refused(call, Condition.OFFLINE, self._revoked, NO_HOST)
         now, silent_for = self._port.now(), self._port.silent_for()
-        return refused(call, condition, reason, fence=self.fence, now=now, silent_for=silent_for)
-
-    def _end(self, operation: Operation) -> None:
-        operation.finish()
-        with self._lock:
-            self._running = None
-            if operation.stuck:
-                self.stuck = False  # it came back after all: nothing is known of the device, so it is opened anew
-                self._state.retry_at = 0.0
-
-    def _interrupt(self, operation: Operation, why: str) -> None:
-        device = self._state.device
-        interrupt(operation, device.driver if device else None, why, self._abandon)
+        return refused(call, condition, reason, blame, fence=self.fence, now=now, silent_for=silent_for)
 
     def _abandon(self, operation: Operation) -> None:
         """Leave the thread alone that does not come back: the device is faulty, and who waits for it is told."""
@@ -251,14 +278,20 @@ class DeviceRunner:
             if operation.done.is_set():
                 return
             operation.stuck = self.stuck = True
-            self._state.set(Condition.FAULTY, reason, dealt_with=self._hold[1] if self._hold[0] == "releasing" else 0)
+            dealt_with = self._hold[1] if self._hold[0] == "releasing" else 0
+            self._state.set(Condition.FAULTY, reason, IGNORED_INTERRUPT, dealt_with=dealt_with)
             waiting = self._take_calls()
         log.error("device hangs device=%s operation=%s", self.name, operation.what)
         if operation.call is not None:
-            self._port.reply(operation.call, Reply(error="CallLostError", message=f"Device '{self.name}': {reason}."))
+            self._port.reply(operation.call, lost_in_driver(operation.call, reason))
         for call in waiting:
-            self._port.reply(call, out_of_service(call, reason))
+            self._port.reply(call, out_of_service(call, reason, IGNORED_INTERRUPT))
         self._port.report(self)
+
+    def _back(self) -> None:
+        """It came back after all: nothing is known of the device, so it is opened anew."""
+        self.stuck = False
+        self._state.retry_at = 0.0
 
     def _take_calls(self) -> list[Call]:
         """Take the calls that have not begun out of the queue."""
@@ -270,7 +303,7 @@ class DeviceRunner:
 
     def _call(self, call: Call) -> None:
         self.raise_fence(call.fence)  # a call is news of its fence, too
-        self._end_suspended(RESERVATION_OVER, below=self.fence)
+        self._suspended.end(RESERVATION_OVER, below=self.fence)
         if call.command == READY and not call.panel:
             self._ready(call)
             return
@@ -281,11 +314,11 @@ class DeviceRunner:
             self._advance(Command(call), operation)
 
     def _resume(self) -> None:
-        command = self._suspended.popleft()
+        command = self._suspended.next()
         operation = self._begin_call(command.call)
         if isinstance(operation, Reply):
             over = command.call.fence < self.fence
-            self._cut(command, RESERVATION_OVER if over else "its time is over, or its device or host went away")
+            self._suspended.cut(command, RESERVATION_OVER if over else WENT_AWAY)
         else:
             self._advance(command, operation)
 
@@ -296,99 +329,66 @@ class DeviceRunner:
             answer = command.advance(self._state.device)
         except BaseException as error:  # a driver's library may even call exit
             answer, failure = reply_for(error, command.call, operation), error
-        self._end(operation)
+        self._occupation.end(operation)
         if operation.stuck:
             self._close(command)
         elif answer is None:
-            self._suspended.append(command)
+            self._suspended.add(command)
         else:
             self._port.reply(command.call, answer)
             if isinstance(failure, DeviceOfflineError):
-                self._gone(str(failure))
-
-    def _end_suspended(self, why: str, *, below: int | None = None) -> None:
-        """End commands that gave the thread back: those under an earlier fence than `below`, or all."""
-        ending = [command for command in self._suspended if below is None or command.call.fence < below]
-        self._suspended = deque(command for command in self._suspended if command not in ending)
-        for command in ending:
-            self._cut(command, why)
-
-    def _cut(self, command: Command, why: str) -> None:
-        self._close(command)
-        self._port.reply(command.call, cut_short(command.call, why))
+                self._upkeep.gone(str(failure), blame_for(failure))
 
     def _close(self, command: Command) -> None:
-        operation = self._begin(f"the end of {command.call.command}", command.call.fence, self._safe_seconds)
-        try:
-            command.close()
-        except Exception as error:
-            log.warning("command did not end cleanly device=%s error=%s", self.name, error)
-        finally:
-            self._end(operation)
+        what = f"the end of {command.call.command}"
+        with self._occupation.during(what, command.call.fence, self._safe_seconds):
+            try:
+                command.close()
+            except Exception as error:
+                log.warning("command did not end cleanly device=%s error=%s", self.name, error)
 
-    # -- opening and making safe; none of this is interrupted by a fence: it is what a new fence waits for
+    # -- upkeep
 
     def _ready(self, call: Call) -> None:
         """Make the device ready for a new session: open, safe, read back; its feeds are the session's from here on."""
-        answer = self._refusal(call, Condition.OK, "")
+        answer = self._refusal(call, Condition.OK)
         if answer is None:
-            self._secure("making ready", call.fence, max(call.until - self._port.now(), 1.0))
+            with self._lock:  # the store gave the device out; the next beat will say so, too
+                self._hold, self._resting = ("reserved", call.fence), None
+            self._upkeep.secure("making ready", call.fence, max(call.until - self._port.now(), 1.0))
             with self._lock:
                 if self.condition is Condition.OK and self.fence == call.fence:
                     self._state.feed_to(call.fence)
-            answer = refused(call, self.condition, self.reason, fence=self.fence) or Reply(value=True)
+            condition, reason, _, blame = self.facts
+            answer = refused(call, condition, reason, blame, fence=self.fence) or Reply(value=True)
             self._port.report(self)
         self._port.reply(call, answer)
 
     def _reopen(self) -> None:
-        self._end_suspended("its device was opened anew")
-        self._state.shut()
-        self._secure("opening", self.fence, OPEN_SECONDS)
-        with self._lock:
-            if self._hold[0] == "releasing":
-                self._state.deal_with(self._hold[1])
-        self._port.report(self)
+        state, fence = self._hold
+        self._upkeep.reopen(self.fence, fence if state == "releasing" else 0)
 
-    def _release(self, fence: int) -> None:
-        """Force the device free; its session's calls are over. Make safe, read back; else reopen; else faulty."""
-        self._secure("making safe", fence, self._safe_seconds)
-        self._state.deal_with(fence)
-        self._port.report(self)
+    def _look(self) -> None:
+        self._upkeep.look(self.fence, lambda: bool(self._jobs) or self.thread.stopping.is_set())
 
-    def _secure(self, what: str, fence: int, seconds: float) -> None:
-        self._end_suspended(RESERVATION_OVER)
-        operation = self._begin(what, fence, seconds)
-        try:
-            self._state.secure(operation)
-        finally:
-            self._end(operation)
+    def _rest(self, reason: str) -> None:
+        if self._resting == reason:  # else it was taken back meanwhile, or given to a session
+            self._upkeep.rest(self.fence, reason)
+
+    def _wake_up(self) -> None:
+        if self._resting is None and self._state.device is None:
+            self._upkeep.wake()
+            self._reopen()
 
     def _unplugged(self, opening: int, reason: str) -> None:
         """A driver says so, on any thread."""
-        self._later(lambda: self._gone(reason) if self._state.is_open(opening) else None)
-
-    def _gone(self, reason: str) -> None:
-        self._end_suspended(f"its device went offline: {reason}")
-        self._state.shut()
-        self._state.set(Condition.OFFLINE, reason)
-        self._port.report(self)
+        self._later(lambda: self._upkeep.gone(reason, UNPLUGGED) if self._state.is_open(opening) else None)
 
     def _shut(self) -> None:
         """The end of the host: make safe if open, close; calls that never began are told so."""
-        self._end_suspended("its host stops")
-        device = self._state.device
-        if device is not None:
-            operation = self._begin("making safe", self.fence, self._safe_seconds)
-            try:
-                device.driver.make_safe()
-            except Exception as error:
-                log.warning("device could not be made safe at the end device=%s error=%s", self.name, error)
-            finally:
-                self._end(operation)
-            self._state.shut()
-        self._state.set(Condition.OFFLINE, STOPPED)
+        self._upkeep.shut(self.fence)
         with self._lock:
             self._ended = True
             waiting = self._take_calls()
         for call in waiting:
-            self._port.reply(call, refused(call, Condition.OFFLINE, STOPPED) or Reply())
+            self._port.reply(call, refused(call, Condition.OFFLINE, STOPPED, NO_HOST) or Reply())

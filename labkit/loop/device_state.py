@@ -1,27 +1,35 @@
 """DeviceState: one device, open or not, and the condition that it is in. Used by `device_runner`.
 
-It opens, makes safe and closes on the runner's thread, which calls it; it knows no calls. Its lock is the runner's, so
-that what others read of it (`facts`) fits together.
+It opens, makes safe, looks and closes on the runner's thread, which calls it; it knows no calls. Its lock is the
+runner's, so that what others read of it (`facts`) fits together.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from labkit.clock import Clock
 from labkit.errors import DeviceOfflineError, WebLabError
 from labkit.loop.answers import described
+from labkit.loop.blame import NO_ANSWER, blame_for, remedy_for
 from labkit.loop.device_link import OpenDevice
 from labkit.loop.operation import Operation
-from labkit.store.reservations import Condition
+from labkit.plugin import DeviceEvent, Driver
+from labkit.store.reservations import Blame, Condition
 
 log = logging.getLogger("labkit.loop")
 
 RETRY_OFFLINE = 1.0
 RETRY_FAULTY = 10.0
+OPENING = "being opened"
+
+FAILURES = (Exception, SystemExit)
+"""What a driver's method may end with; its library may even call exit."""
 
 Opener = Callable[[Callable[[str], None]], OpenDevice]
 """Opens the device; is given whom to tell that it has gone."""
@@ -34,8 +42,10 @@ class DeviceState:
         self, opener: Opener, name: str, *, lock: threading.Condition, clock: Clock, on_lost: Callable[[int, str], None]
     ):
         self.name = name
-        self.condition, self.reason = Condition.OFFLINE, "being opened"
+        self.condition, self.reason, self.blame = Condition.OFFLINE, OPENING, Blame.NOBODY
         self.dealt_with = 0
+        self.changes: deque[DeviceEvent] = deque()
+        """What has changed and was not announced yet, oldest first."""
         self.device: OpenDevice | None = None
         self.retry_at = 0.0
         """When the runner tries a device that is not ok again, in seconds of the boot-time clock."""
@@ -47,19 +57,41 @@ class DeviceState:
         self._feed_fence = 0
 
     @property
-    def facts(self) -> tuple[Condition, str, int]:
-        """Condition, reason, and the fence up to which releases were dealt with, as of one moment."""
-        with self._lock:
-            return self.condition, self.reason, self.dealt_with
+    def driver(self) -> Driver[Any] | None:
+        """The open driver, None where it is closed."""
+        device = self.device
+        return None if device is None else device.driver
 
-    def set(self, condition: Condition, reason: str, *, dealt_with: int = 0) -> None:
+    @property
+    def facts(self) -> tuple[Condition, str, int, Blame]:
+        """Condition, reason, the fence up to which releases were dealt with, and the blame, as of one moment."""
+        with self._lock:
+            return self.condition, self.reason, self.dealt_with, self.blame
+
+    def set(self, condition: Condition, reason: str, blame: Blame = Blame.NOBODY, *, dealt_with: int = 0) -> None:
+        reason = " ".join(reason.split())
         with self._lock:
             if condition is not self.condition or reason != self.reason:
-                log.info("device changed device=%s condition=%s reason=%s", self.name, condition, reason or "-")
-            self.condition, self.reason = condition, " ".join(reason.split())
+                self._note_change(condition, reason, blame)
+            self.condition, self.reason, self.blame = condition, reason, blame
             self.dealt_with = max(self.dealt_with, dealt_with)
             pause = RETRY_OFFLINE if condition is Condition.OFFLINE else RETRY_FAULTY
             self.retry_at = self._clock.boottime() + pause
+
+    def _note_change(self, condition: Condition, reason: str, blame: Blame) -> None:
+        log.log(
+            logging.WARNING if condition is Condition.FAULTY else logging.INFO,
+            "device changed device=%s condition=%s blame=%s reason=%s",
+            self.name,
+            condition,
+            blame or "-",
+            reason or "-",
+        )
+        event = DeviceEvent(
+            at=self._clock.now(), device=self.name, before=self.condition.value, condition=condition.value,
+            reason=reason, blame=blame.value,
+        )  # fmt: skip
+        self.changes.append(event)
 
     def deal_with(self, fence: int) -> None:
         """Note that the release under this fence is done."""
@@ -74,23 +106,57 @@ class DeviceState:
                 self.device.outlet.fence = fence
 
     def secure(self, operation: Operation) -> None:
-        """Open where it is not, make safe, read back; where that fails reopen once. Sets the condition."""
+        """Open where it is not, make safe, read back, and where it was opened look whether it works; where that fails
+        reopen once. Sets the condition."""
         for last in (False, True):
             try:
+                fresh = self.device is None
                 device = self.device or self._open()
                 device.driver.make_safe()
+                if fresh:
+                    device.driver.health()
                 self.set(Condition.OK, "")
                 return
-            except DeviceOfflineError as error:
-                self.set(Condition.OFFLINE, str(error))
-                last = True
-            except Exception as error:
-                known = isinstance(error, WebLabError)  # a driver says what is wrong; anything else is a bug of it
-                log.warning("device could not be made safe device=%s error=%s", self.name, error, exc_info=not known)
-                self.set(Condition.FAULTY, described(error))
-            self.shut()
-            if last or operation.interrupted:
-                break
+            except FAILURES as error:
+                self.fail(error, operation)
+                if last or operation.interrupted or isinstance(error, DeviceOfflineError):
+                    return
+
+    def look(self, operation: Operation) -> None:
+        """Look whether the device works. What it raises when it was interrupted to give way says nothing of it."""
+        try:
+            if self.device is not None:
+                self.device.driver.health()
+        except FAILURES as error:
+            if not operation.gave_way:
+                self.fail(error, operation)
+
+    def fail(self, error: BaseException, operation: Operation) -> None:
+        """The device is offline or faulty by this error, and closed. The condition is set after that is done."""
+        known = isinstance(error, WebLabError)  # a driver says what is wrong; anything else is a bug of it
+        log.warning("device failed device=%s at=%s error=%s", self.name, operation.what, error, exc_info=not known)
+        self.shut()
+        if isinstance(error, DeviceOfflineError):
+            self.set(Condition.OFFLINE, str(error), blame_for(error))
+        elif operation.interrupted:
+            reason = f"no answer: {operation.what} was ended, because {operation.interrupted} ({described(error)})"
+            self.set(Condition.FAULTY, reason, NO_ANSWER)
+        else:
+            remedy = remedy_for(error)
+            reason = f"{described(error)}. Run: {remedy}" if remedy else described(error)
+            self.set(Condition.FAULTY, reason, blame_for(error))
+
+    def make_safe_and_shut(self) -> tuple[Blame, str]:
+        """Make safe for the last time and close, where it is open. Returns what failed, and whose fault it is."""
+        blame, failure = Blame.NOBODY, ""
+        if self.device is not None:
+            try:
+                self.device.driver.make_safe()
+            except FAILURES as error:
+                blame, failure = blame_for(error), described(error)
+                log.warning("device could not be made safe at the end device=%s error=%s", self.name, error)
+        self.shut()
+        return blame, failure
 
     def _open(self) -> OpenDevice:
         self._opening += 1  # what a driver of an earlier opening still says is about nothing any more

@@ -16,7 +16,8 @@ from typing import Any
 from labkit import wire
 from labkit.clock import Deadline
 from labkit.errors import StoreUnavailableError
-from labkit.plugin import Feed
+from labkit.loop.frames import Beats, FrameOutlet, Tell
+from labkit.plugin import Feed, Frame
 from labkit.store.feeds import Cursor, FeedBatch, FeedStore
 from labkit.threads import LabThread, stop_all
 
@@ -87,14 +88,19 @@ class FeedOutlet:
 
     fence: the reservation that what arrives now belongs to; 0: none, so it is counted and not kept.
     epoch: larger than that of any earlier opening of this device (the host takes a new fence for it).
+    beats: who brings news of viewers, for feeds of frames, which have an outlet of their own in this one.
     """
 
-    def __init__(self, store: FeedStore, device: str, feeds: Mapping[str, Feed], epoch: int):
+    def __init__(
+        self, store: FeedStore, device: str, feeds: Mapping[str, Feed], epoch: int, *, beats: Beats | None = None
+    ):
+        shown = [name for name, feed in feeds.items() if feed.sort == "frames"]
+        self._frames = FrameOutlet(store.frames, device, shown, beats) if shown else None
         self._store = store
         self._device = device
         self._epoch = epoch
         self._types = {name: feed.type for name, feed in feeds.items()}
-        self._backlogs = {name: _Backlog(name) for name in feeds}
+        self._backlogs = {name: _Backlog(name) for name in feeds if name not in shown}
         self._turns = deque(self._backlogs.values())
         self._changed = threading.Condition()
         self._fence = 0
@@ -117,10 +123,15 @@ class FeedOutlet:
                 self._fence = fence
                 for backlog in self._backlogs.values():
                     backlog.first = backlog.offset
+        if self._frames is not None:
+            self._frames.fence = fence
 
     def emit(self, feed: str, data: Any) -> None:
-        """Take what the device gave: bytes, or a state that `Feed.check` let through. After `close`: does nothing."""
-        backlog = self._backlogs[feed]
+        """Take what the device gave: what `Feed.check` let through. After `close`: does nothing."""
+        backlog = self._backlogs.get(feed)
+        if backlog is None:
+            self._emit_frame(feed, data)
+            return
         given = data if self._types[feed] is bytes else wire.dumps(data)
         with self._changed:
             if self._closed:
@@ -136,9 +147,19 @@ class FeedOutlet:
             self._ensure_thread()
             self._changed.notify_all()
 
+    def _emit_frame(self, feed: str, frame: Frame) -> None:
+        if self._frames is None:
+            raise KeyError(feed)
+        self._frames.emit(feed, frame)
+
     def watched(self, feed: str) -> bool:
-        """Whether anybody looks at a feed of frames."""
-        return False
+        """Whether anybody looks at a feed of frames, as far as is known."""
+        return self._frames is not None and self._frames.watched(feed)
+
+    def opened(self, tell: Tell) -> None:
+        """The device is open: from now on tell its driver who looks at its feeds of frames."""
+        if self._frames is not None:
+            self._frames.opened(tell)
 
     def flush(self, seconds: float) -> bool:
         """Wait at most `seconds` until all that was given is written. False: it is not yet."""
@@ -150,6 +171,8 @@ class FeedOutlet:
         deadline = Deadline(seconds)
         with self._changed:
             self._closed = True
+        if self._frames is not None:
+            self._frames.close(deadline.left())
         self.flush(deadline.left())
         if self._thread is not None:
             stop_all([self._thread], max(deadline.left(), 0.1))

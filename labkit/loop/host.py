@@ -6,15 +6,13 @@ loses it, a stopped one keeps it), then the store's claim. It makes each device 
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from labkit.clock import Clock, Deadline
 from labkit.devices.catalog import Catalog
@@ -24,13 +22,15 @@ from labkit.loop.device_link import open_device
 from labkit.loop.device_runner import DeviceRunner
 from labkit.loop.dispatch import Dispatch
 from labkit.loop.feeds import FeedOutlet
-from labkit.plugin import feeds_of
+from labkit.loop.hosted_bench import HostedBench, in_maintenance, take_lock
+from labkit.loop.reports import Reports
+from labkit.plugin import DeviceEvent, feeds_of
 from labkit.process import LabProcess
 from labkit.settings import Settings
 from labkit.store.calls import Call, Calls, Reply
 from labkit.store.feeds import FeedStore
 from labkit.store.processes import BeatNews
-from labkit.store.reservations import Reservations
+from labkit.store.reservations import Claim, Reservations
 from labkit.threads import LabThread, stop_all
 
 log = logging.getLogger("labkit.loop")
@@ -48,18 +48,11 @@ class HostStore:
     feeds: FeedStore
 
 
-@dataclass(kw_only=True, eq=False)
-class HostedBench:
-    """A bench that this process has: its lock file, its claim, its runners by the device's full name."""
-
-    declaration: BenchDeclaration
-    lock: IO[str]
-    claim: int
-    runners: dict[str, DeviceRunner]
-
-
 class Host:
-    """Hosts the benches of this machine. `start()` and `stop()` may be called twice."""
+    """Hosts the benches of this machine. `start()` and `stop()` may be called twice.
+
+    on_change: hears of each change of a device's condition, once, from any thread; it must not block.
+    """
 
     def __init__(
         self,
@@ -70,6 +63,7 @@ class Host:
         instance: Path,
         *,
         clock: Clock | None = None,
+        on_change: Callable[[DeviceEvent], None] | None = None,
     ):
         self._store = store
         self._process = process
@@ -79,7 +73,7 @@ class Host:
         self._clock = clock or Clock()
         self._lock = threading.RLock()
         self._benches: dict[str, HostedBench] = {}
-        self._unsaid: set[DeviceRunner] = set()
+        self._reports = Reports(store.reservations, on_change)
         self._kept: dict[str, HostedBench] = {}
         self._dropping = threading.Lock()
         self._drop_all = ""
@@ -152,28 +146,22 @@ class Host:
             if name not in news.benches or news.claims[name] != bench.claim:
                 continue  # claimed since this beat was sent
             if not news.benches[name]:
-                self._revoke(bench, "its bench was claimed by another host")
+                bench.revoke("its bench was claimed by another host")
                 self._lost.add((name, bench.claim))
                 continue
-            for device, runner in bench.runners.items():
-                hold = news.holds.get(device)
-                if hold is not None:
-                    self._process.saw_fence(hold.fence)
-                if runner.follow(hold.state if hold else "none", hold.fence if hold else 0):
-                    self._unsaid.add(runner)
-                runner.enforce()
+            for hold in news.holds.values():
+                self._process.saw_fence(hold.fence)
+            for runner in bench.follow(news):
+                self._reports.want(runner)
+            bench.enforce()
         self._wake.set()
 
     def _gone(self) -> None:
         """This process was taken for dead: what it still holds calls for may be another's by now."""
         for bench in list(self._benches.values()):
-            self._revoke(bench, "its host was taken for dead")
+            bench.revoke("its host was taken for dead")
         self._drop_all = "its host was taken for dead"
         self._wake.set()
-
-    def _revoke(self, bench: HostedBench, why: str) -> None:
-        for runner in bench.runners.values():
-            runner.revoke(why)
 
     # -- the thread `host`
 
@@ -216,9 +204,8 @@ class Host:
             self._tidied = True
         self._let_go()
         for bench in list(self._benches.values()):
-            for runner in bench.runners.values():
-                runner.enforce()
-        for runner in list(self._unsaid):
+            bench.enforce()
+        for runner in self._reports.unsaid():
             self.report(runner)
         for declaration in self._catalog.for_machine(self._settings.machine_name):
             if declaration.name not in self._benches and declaration.name not in self._kept and not stopping.is_set():
@@ -228,7 +215,7 @@ class Host:
         """Give up the benches that are declared differently by now, or no more, where no session has them."""
         declared = {bench.name: bench for bench in self._catalog.for_machine(self._settings.machine_name)}
         for name, bench in list(self._benches.items()):
-            if declared.get(name) == bench.declaration or not all(runner.free for runner in bench.runners.values()):
+            if declared.get(name) == bench.declaration or not bench.free:
                 continue
             if self._store.reservations.leave_idle_bench(name, bench.claim):
                 self._drop([name], "its declaration was changed", 15.0)
@@ -237,12 +224,12 @@ class Host:
     def _let_go(self) -> None:
         """A bench that was kept because a thread of it hung is given up when that thread has come back."""
         for name, bench in list(self._kept.items()):
-            if not any(runner.thread.is_alive() for runner in bench.runners.values()):
+            if not bench.alive:
                 bench.lock.close()
                 del self._kept[name]
 
     def _host(self, declaration: BenchDeclaration) -> None:
-        lock = self._take_lock(declaration.name)
+        lock = take_lock(self._instance / "hosts", declaration.name)
         if lock is None:
             return
         try:
@@ -266,10 +253,12 @@ class Host:
             return
         self._elsewhere.discard(declaration.name)
         log.info("bench claimed bench=%s fence=%d", declaration.name, claim.fence)
-        bench = HostedBench(declaration=declaration, lock=lock, claim=claim.fence, runners={})
-        for device in declaration.devices:
-            hold = claim.holds.get(device.full_name, ("none", 0))
-            bench.runners[device.full_name] = self._runner(device, hold, claim.fence)
+        bench = HostedBench(
+            declaration=declaration, lock=lock, claim=claim.fence, runners=self._runners(declaration, claim)
+        )
+        if claim.maintenance is not None and bench.free:
+            for runner in bench.runners.values():
+                runner.rest(in_maintenance(claim.maintenance))
         with self._lock:
             self._benches[declaration.name] = bench
         self._process.hosts(declaration.name, claim.fence)
@@ -277,29 +266,33 @@ class Host:
             runner.thread.start()
         self._dispatch.wake()
 
-    def _take_lock(self, bench: str) -> IO[str] | None:
-        folder = self._instance / "hosts"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = open(folder / f"{bench}.lock", "a+")  # noqa: SIM115 - held for as long as the bench is hosted
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            return None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        return lock
+    def _runners(self, bench: BenchDeclaration, claim: Claim) -> dict[str, DeviceRunner]:
+        return {
+            device.full_name: self._runner(device, claim.holds.get(device.full_name, ("none", 0)), claim.fence)
+            for device in bench.devices
+        }
 
     def _runner(self, device: DeviceDeclaration, hold: tuple[str, int], claim: int) -> DeviceRunner:
         folder = self._instance / "devices" / device.bench / device.name
 
         def opener(on_lost):  # type: ignore[no-untyped-def]
-            outlet = FeedOutlet(self._store.feeds, device.full_name, feeds_of(device.driver), self._next_epoch(claim))
+            outlet = FeedOutlet(
+                self._store.feeds,
+                device.full_name,
+                feeds_of(device.driver),
+                self._next_epoch(claim),
+                beats=self._process,
+            )
             return open_device(device, folder, outlet, on_lost)
 
         return DeviceRunner(
-            opener, device.full_name, self, hold=hold, safe_seconds=self._settings.release_timeout, clock=self._clock
+            opener,
+            device.full_name,
+            self,
+            hold=hold,
+            safe_seconds=self._settings.release_timeout,
+            health_interval=self._settings.health_interval,
+            clock=self._clock,
         )
 
     def _next_epoch(self, claim: int) -> int:
@@ -319,6 +312,8 @@ class Host:
         for runner in runners:
             runner.begin_stop(why)
         left = {thread.name for thread in stop_all([runner.thread for runner in runners], seconds)}
+        for runner in runners:
+            self._reports.drop(runner)
         for bench in benches:
             with self._lock:
                 self._benches.pop(bench.declaration.name, None)
@@ -366,20 +361,10 @@ class Host:
         """Tell the store a device's condition; where that fails it is told with the next beat."""
         bench = self._benches.get(runner.name.partition("/")[0])
         if bench is None or bench.runners.get(runner.name) is not runner:
-            self._unsaid.discard(runner)  # an earlier claim's: what it says concerns nobody
-            return
-        self._unsaid.add(runner)
-        try:
-            with runner.telling:
-                stands = self._store.reservations.report(
-                    bench.declaration.name, bench.claim, runner.name, *runner.facts
-                )
-            self._unsaid.discard(runner)
-            if not stands:
-                self._lost.add((bench.declaration.name, bench.claim))
-                self._wake.set()
-        except StoreUnavailableError:
-            log.info("condition not told yet device=%s condition=%s", runner.name, runner.condition)
+            self._reports.drop(runner)  # an earlier claim's: what it says concerns nobody
+        elif not self._reports.tell(runner, bench):
+            self._lost.add((bench.name, bench.claim))
+            self._wake.set()
 
 
 def _let_go_in_children(host: Host) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from labkit.clock import Clock, Deadline
+from labkit.loop.answers import OVERDUE
 from labkit.plugin import Driver
 from labkit.store.calls import Call
 from labkit.threads import LabThread
@@ -19,6 +22,9 @@ from labkit.threads import LabThread
 log = logging.getLogger("labkit.loop")
 
 INTERRUPT_SECONDS = 2.0
+REPEAT_SECONDS = 0.25
+WANTED = "a session wants its device"
+"""Why an operation is interrupted that gives way."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -30,11 +36,18 @@ class Operation:
     started: float
     until: float
     call: Call | None = None
+    gives_way: bool = False
+    """Whether it ends for whatever else wants the device, and is no loss: a look at its health."""
     interrupted: str = ""
     """Why it was interrupted; '' while it was not."""
     stuck: bool = False
     done: threading.Event = field(default_factory=threading.Event)
     _touching: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def gave_way(self) -> bool:
+        """Was it ended because the device was wanted, and not because its time was over?"""
+        return self.gives_way and self.interrupted not in ("", OVERDUE)
 
     def finish(self) -> None:
         """Say that it is over. Blocks while its driver is just being interrupted (2 s at most), so that what runs next
@@ -45,13 +58,19 @@ class Operation:
             self._touching.release()
 
     def interrupt(self, driver: Driver[Any]) -> None:
-        """Interrupt the driver, unless this is over."""
-        with self._touching:
-            if not self.done.is_set():
-                try:
-                    driver.interrupt()
-                except Exception:
-                    log.exception("driver failed to interrupt device=%s", driver.link.name)
+        """Interrupt the driver until this is over, INTERRUPT_SECONDS at most.
+
+        Again and again, because a driver that is only on its way to where it blocks does not feel the first one.
+        """
+        deadline = Deadline(INTERRUPT_SECONDS)
+        while not self.done.is_set() and not deadline.over:
+            with self._touching:
+                if not self.done.is_set():
+                    try:
+                        driver.interrupt()
+                    except Exception:
+                        log.exception("driver failed to interrupt device=%s", driver.link.name)
+            self.done.wait(min(REPEAT_SECONDS, deadline.left()))
 
     def mark(self, why: str) -> bool:
         """Note why it is interrupted. False: it was already."""
@@ -62,6 +81,90 @@ class Operation:
                 return False
             self.interrupted = why
             return True
+
+
+class Occupation:
+    """What a device is doing now, one operation at a time. lock: its runner's; driver: the one that is open.
+
+    on_stuck: an interrupted operation did not end. on_back: it did after all; called under the lock.
+    """
+
+    def __init__(
+        self,
+        lock: threading.Condition,
+        clock: Clock,
+        driver: Callable[[], Driver[Any] | None],
+        on_stuck: Callable[[Operation], None],
+        on_back: Callable[[], None],
+    ):
+        self.now: Operation | None = None
+        self._lock = lock
+        self._clock = clock
+        self._driver = driver
+        self._on_stuck = on_stuck
+        self._on_back = on_back
+
+    def begin(
+        self, what: str, fence: int, seconds: float, *, call: Call | None = None, gives_way: bool = False
+    ) -> Operation:
+        """Say what the device's own thread does from now on; it says `end` when that is over."""
+        with self._lock:
+            started = self._clock.boottime()
+            self.now = Operation(
+                what=what, fence=fence, started=started, until=started + seconds, call=call, gives_way=gives_way
+            )
+            return self.now
+
+    def begin_unless(self, wanted: Callable[[], bool], what: str, fence: int, seconds: float) -> Operation | None:
+        """Begin what gives way, unless the device is wanted already; who wants it later finds it and interrupts it."""
+        with self._lock:
+            return None if wanted() else self.begin(what, fence, seconds, gives_way=True)
+
+    def end(self, operation: Operation) -> None:
+        """The driver has come back."""
+        operation.finish()
+        with self._lock:
+            self.now = None
+            if operation.stuck:
+                self._on_back()
+
+    @contextmanager
+    def during(self, what: str, fence: int, seconds: float) -> Iterator[Operation]:
+        """An operation that lasts as long as the block."""
+        operation = self.begin(what, fence, seconds)
+        try:
+            yield operation
+        finally:
+            self.end(operation)
+
+    def long(self, seconds: float) -> Operation | None:
+        """What has been going on for more than so many seconds, and gives way to nobody."""
+        operation = self.now
+        if operation is None or operation.gives_way or self._clock.boottime() - operation.started <= seconds:
+            return None
+        return operation
+
+    def interrupt_overdue(self) -> None:
+        """Interrupt what has run past its limit."""
+        operation = self.now
+        if operation is not None and self._clock.boottime() > operation.until:
+            self._interrupt(operation, OVERDUE)
+
+    def interrupt_call(self, why: str, *, below: int | None = None) -> None:
+        """Interrupt the command of a call, of one under an earlier fence than `below`, or any; and what gives way."""
+        operation = self.now
+        if operation is not None and operation.call is not None and (below is None or operation.fence < below):
+            self._interrupt(operation, why)
+        self.make_way()
+
+    def make_way(self) -> None:
+        """Interrupt what gives way, for somebody wants the device."""
+        operation = self.now
+        if operation is not None and operation.gives_way:
+            self._interrupt(operation, WANTED)
+
+    def _interrupt(self, operation: Operation, why: str) -> None:
+        interrupt(operation, self._driver(), why, self._on_stuck)
 
 
 def interrupt(

@@ -19,7 +19,7 @@ from types import FrameType
 from labkit.errors import DeclarationError
 from labkit.lab import Lab
 from labkit.loop.reloading import keep_reloading, terminal_closed, watched_folders, worker_environment
-from labkit.loop.supervisor import Workers
+from labkit.loop.supervisor import Workers, say_warnings
 
 log = logging.getLogger("labkit.loop")
 
@@ -98,6 +98,7 @@ def _read_again(lab: Lab, workers: Workers) -> None:
             log.error("declaration is wrong: %s", problem)
         log.error("declarations not taken mistakes=%d: the old ones stand", len(error.problems))
         return
+    say_warnings(catalog)
     if workers.host is not None:
         workers.host.use(catalog)
     log.info("declarations read again benches=%s", ",".join(catalog.benches) or "-")

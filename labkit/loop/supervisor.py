@@ -7,6 +7,7 @@ import os
 import threading
 
 from labkit.clock import Deadline
+from labkit.devices.catalog import Catalog
 from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
 from labkit.loop.host import Host, HostStore
@@ -63,8 +64,17 @@ class Workers:
                 self._runners = TaskRunners(lab.tasks, self._task_threads)
                 self._runners.start()
             if catalog is not None:
+                say_warnings(catalog)
                 store = HostStore(reservations=lab.reservations, calls=lab.calls, feeds=lab.feeds)
-                self.host = Host(store, lab.process, catalog, lab.settings, lab.instance, clock=lab.clock)
+                self.host = Host(
+                    store,
+                    lab.process,
+                    catalog,
+                    lab.settings,
+                    lab.instance,
+                    clock=lab.clock,
+                    on_change=lab.announce,
+                )
                 self.host.start()
                 # an ending that is found now is to find its devices being opened, not as a dead host left them
                 self.host.looked.wait(FIRST_LOOK)
@@ -105,3 +115,9 @@ class Workers:
             if self.host is not None:
                 self.host.stop(deadline.left())
             self._lab.process.stop()
+
+
+def say_warnings(catalog: Catalog) -> None:
+    """Log what is likely to go wrong with the declarations that are used from now on."""
+    for warning in catalog.warnings:
+        log.warning("declaration is doubtful: %s", warning)

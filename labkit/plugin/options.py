@@ -7,11 +7,13 @@ reader collects every error of a file. Each field's `description` is its one-lin
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_USB_ID = "[0-9a-fA-F]{4}:[0-9a-fA-F]{4}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +30,45 @@ class Takes:
 
 @dataclass(frozen=True, kw_only=True)
 class Doubt:
-    """Something in a declaration that is allowed and likely to go wrong: a warning. message: a sentence."""
+    """Something in a declaration that is allowed and likely to go wrong: a warning. message: what may happen, and what
+    to write instead; without the key, which is put before it."""
 
     message: str
     path: tuple[str | int, ...] = ()
 
 
+class OptionError(ValueError):
+    """What a validator of options raises to point at one key, also at one below its own table.
+
+    `OptionError("there is no such line", path=("safe", "gren"), known=lines)` in a model's validator is shown at the
+    key `gren` of its table `safe`: `safe.gren: there is no such line. Did you mean green?`. path: from the table of
+    the model that raises. message: without the key, which is put before it. known: the words that would be right; the
+    nearest one is suggested, and all are named where none is near. suggestion: the right one, where that is certain.
+    """
+
+    def __init__(
+        self, message: str, *, path: tuple[str | int, ...] = (), known: Iterable[str] = (), suggestion: str = ""
+    ):
+        self.message = message
+        self.path = path
+        self.known = tuple(known)
+        self.suggestion = suggestion
+        self.others: tuple[OptionError, ...] = ()
+        super().__init__(message)
+
+    @classmethod
+    def raise_all(cls, errors: Iterable[OptionError]) -> None:
+        """Raise all of them at once, nothing where there are none: each is then shown at its own key."""
+        collected = tuple(errors)
+        if collected:
+            collected[0].others = collected[1:]
+            raise collected[0]
+
+
 class DriverOptions(BaseModel):
     """Base of every driver's options: the keys that every device has. A driver adds its own, and types `safe`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # there may be secrets in it
 
     title: str = Field(default="", description="Name shown on the page; the device's name where empty.")
     simulate: bool = Field(default=False, description="Use the driver's simulated twin instead of the hardware.")
@@ -58,7 +89,11 @@ class UsbMatch(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     usb_serial: str | None = Field(default=None, description="USB serial number.")
-    usb_id: str | None = Field(default=None, description='Vendor and product id in hex, "2341:0043".')
+    usb_id: str | None = Field(
+        default=None,
+        description='Vendor and product id in hex, "2341:0043".',
+        json_schema_extra={"pattern": f"^{_USB_ID}$"},
+    )
     usb_interface: int | None = Field(
         default=None, ge=0, le=255, description="Interface number, for adapters with several ports."
     )
@@ -66,6 +101,6 @@ class UsbMatch(BaseModel):
     @field_validator("usb_id")
     @classmethod
     def _hex_pair(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}", value):
+        if value is not None and not re.fullmatch(_USB_ID, value):
             raise ValueError('must be vendor:product in hex, for example "2341:0043"')
         return value.lower() if value is not None else None

@@ -76,12 +76,16 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """How a call ended. error: the class name of what was raised, '' for none; kind: the driver's own class."""
+    """How a call ended. error: the class name of what was raised, '' for none; kind: the driver's own class.
+
+    blame: whose fault that seems to be, '' nobody's.
+    """
 
     value: Any = None
     error: str = ""
     message: str = ""
     kind: str = ""
+    blame: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,5 +141,5 @@ class Calls:
 
     def reply(self, call: Call, reply: Reply, keep: float = 60.0) -> None:
         """Answer a call; the answer is kept for `keep` seconds."""
-        packed = wire.dumps({"value": reply.value, "error": reply.error, "message": reply.message, "kind": reply.kind})
+        packed = wire.dumps(dict(vars(reply)))
         self._store.run("call_reply", call.id, packed, int(keep))

@@ -18,6 +18,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from labkit.errors import StoreUnavailableError
+from labkit.store.channels import Channels
 from labkit.store.keys import Keys
 from labkit.store.scripts import script_hash, script_source
 from labkit.threads import LabThread
@@ -131,6 +132,10 @@ class Store:
         with self._answering():
             rows: Any = self._quick.xrange(key, min=f"({position}", max="+", count=count)
         return [_entry(row) for row in rows]
+
+    def channels(self) -> Channels:
+        """Make a connection that can listen to channels."""
+        return Channels(self._quick, self._answering)
 
     def _for_waits(self, seconds: float) -> redis.Redis:
         return self._waiting[next(wait for wait in _WAITS if _wait(seconds) <= wait)]

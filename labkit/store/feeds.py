@@ -15,6 +15,7 @@ from typing import Any
 
 from labkit import wire
 from labkit.store.connection import Entry, Store, text
+from labkit.store.frames import FrameStore
 
 KEEP_BYTES = 256 * 1024
 """How much of a feed of bytes a session keeps: the latest, for who comes late or again."""
@@ -140,10 +141,11 @@ def _join(run: list[Piece]) -> Piece:
 
 
 class FeedStore:
-    """Feeds in the store. Errors of every method: `StoreUnavailableError`."""
+    """Feeds in the store; `frames`: those that are of frames. Errors of every method: `StoreUnavailableError`."""
 
     def __init__(self, store: Store):
         self._store = store
+        self.frames = FrameStore(store)
 
     def write(self, batch: FeedBatch) -> str:
         """Keep a batch for the session that holds the device under the batch's fence; the same batch may be sent again.

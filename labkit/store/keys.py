@@ -22,7 +22,7 @@ FAMILIES: Sequence[tuple[str, str]] = (
     ("bench_used", "hash: bench -> fence of its last reservation, for fairness"),
     ("bench_info", "hash: bench -> JSON that its host published for web and tasks"),
     ("holds", "hash: bench/device -> 'state fence session since until'; absent: none"),
-    ("conditions", "hash: bench/device -> 'condition since reason...'"),
+    ("conditions", "hash: bench/device -> 'condition since blame reason...'; blame '-': nobody's"),
     ("unique", "hash: unique lock -> task id"),
     ("queue", "list: ids of submitted tasks"),
     (
@@ -48,6 +48,13 @@ FAMILIES: Sequence[tuple[str, str]] = (
         "family: pool of task runners -> list: tokens that wake its sleeping runners, for other reasons than a task",
     ),
     ("relay_wake", "family: relay -> stream, capped: wakes the relay of one web process"),
+    ("bench_service", "hash: bench -> 'drained since reason...' or 'maintenance since reason...'; absent: in service"),
+    (
+        "bench_log",
+        "family: bench -> stream, capped: every change of its service and of its devices' conditions, with the cause",
+    ),
+    ("frames", "family: session id/bench/device/feed -> channel: the frames that a device gives in this session"),
+    ("frames_wake", "family: watch on frames -> channel: wakes the one web process that has it"),
 )
 
 

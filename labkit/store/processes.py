@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from labkit.errors import WrongAppError
-from labkit.store.connection import Store, text
+from labkit.store.connection import Store, record, text
 
 GONE_AFTER = 4.0
 """Seconds without a beat after which a process counts as gone; the prelude of the scripts has the same number."""
@@ -42,6 +42,10 @@ class BeatNews:
     """Those benches -> the fence of the claim that was asked about; there may be a later one by now."""
     holds: Mapping[str, HoldNews]
     """Devices of those benches that are held; a device that is missing here has no hold."""
+    maintained: Mapping[str, str] = field(default_factory=dict)
+    """Those benches that are in maintenance -> the reason."""
+    watched: str = ""
+    """When somebody last began to look at a feed of frames: another word than the last time says that one has."""
 
 
 class Processes:
@@ -67,7 +71,7 @@ class Processes:
         answer = self._store.run("beat", process, "1" if first else "", roles, highest_fence, *hosted)
         if text(answer[0]) == "gone":
             return None
-        _, now, back, queued, urgent, due, gone, states, holds = answer
+        _, now, back, queued, urgent, due, gone, states, holds, maintained, watched = answer
         return BeatNews(
             now=float(now),
             went_back=text(back) == "1",
@@ -81,6 +85,8 @@ class Processes:
                 text(holds[i]): HoldNews(state=text(holds[i + 1]), fence=int(holds[i + 2]), session=text(holds[i + 3]))
                 for i in range(0, len(holds), 4)
             },
+            maintained=record(maintained),
+            watched=text(watched),
         )
 
     def leave(self, process: str) -> None:

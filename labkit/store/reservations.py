@@ -21,12 +21,61 @@ class Condition(StrEnum):
     FAULTY = "faulty"
 
 
+class Blame(StrEnum):
+    """Whose fault it seems to be that a device is not ok. `labkit/loop/blame.py` decides it."""
+
+    NOBODY = ""
+    USER = "user"
+    DRIVER = "driver"
+    DEVICE = "device"
+    LAB = "lab"
+
+
+class Duty(StrEnum):
+    """What a lab's owner says of a bench. DRAINED: no new session gets it. MAINTENANCE: nor does its host open it."""
+
+    IN_SERVICE = ""
+    DRAINED = "drained"
+    MAINTENANCE = "maintenance"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A bench that its owner took out of service. since: UTC seconds since 1970."""
+
+    duty: Duty
+    since: float
+    reason: str
+
+    @property
+    def text(self) -> str:
+        """What the bench is, in words, with the reason."""
+        what = "in maintenance" if self.duty is Duty.MAINTENANCE else "drained"
+        return f"{what} ({self.reason})" if self.reason else what
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A bench that this process hosts from now on. holds: device's full name -> (state, fence)."""
+    """A bench that this process hosts from now on. holds: device's full name -> (state, fence).
+
+    maintenance: why the bench is in maintenance, None where it is not.
+    """
 
     fence: int
     holds: Mapping[str, tuple[str, int]]
+    maintenance: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchChange:
+    """One line of a bench's log. device: '' where it is about the bench as a whole. at: UTC seconds since 1970."""
+
+    at: float
+    device: str
+    before: str
+    after: str
+    reason: str
+    blame: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +90,7 @@ class DeviceView:
     condition: str
     condition_since: float
     reason: str
+    blame: str = ""
 
     @property
     def being_opened(self) -> bool:
@@ -50,7 +100,7 @@ class DeviceView:
 
 @dataclass(frozen=True, kw_only=True)
 class BenchView:
-    """What anybody can see of a bench. host: the process that has it, '' where none beats."""
+    """What anybody can see of a bench. host: the process that has it, '' where none beats. service: None in service."""
 
     name: str
     features: Sequence[str]
@@ -58,6 +108,7 @@ class BenchView:
     machine: str
     info: Mapping[str, Any]
     devices: Sequence[DeviceView]
+    service: Service | None = None
 
 
 class Reservations:
@@ -113,9 +164,10 @@ class Reservations:
         )
         if text(answer[0]) == "held":
             return text(answer[1])
-        rows = [text(item) for item in answer[2:]]
+        rows = [text(item) for item in answer[3:]]
         holds = {rows[i]: (rows[i + 1], int(rows[i + 2])) for i in range(0, len(rows), 3)}
-        return Claim(fence=int(answer[1]), holds=holds)
+        maintenance = None if answer[2] is None else text(answer[2])
+        return Claim(fence=int(answer[1]), holds=holds, maintenance=maintenance)
 
     def leave_bench(self, bench: str, fence: int) -> None:
         """Give up a bench in order."""
@@ -130,13 +182,37 @@ class Reservations:
         old = [view.name for view in self.benches() if view.machine == machine and view.name not in declared]
         return [name for name in old if text(self._store.run("bench_forget", name, machine)) == "forgotten"]
 
-    def report(self, bench: str, claim: int, device: str, condition: Condition, reason: str, dealt_with: int) -> bool:
-        """Say what condition a device is in, and up to which fence (0: none) its release was dealt with.
+    def report(
+        self,
+        bench: str,
+        claim: int,
+        device: str,
+        condition: Condition,
+        reason: str,
+        dealt_with: int,
+        blame: Blame = Blame.NOBODY,
+    ) -> bool:
+        """Say what condition a device is in and why, and up to which fence (0: none) its release was dealt with.
 
         Returns False where another host has claimed the bench.
         """
-        answer = self._store.run("device_report", bench, claim, device, condition.value, reason, dealt_with or "")
+        answer = self._store.run(
+            "device_report", bench, claim, device, condition.value, reason, dealt_with or "", blame.value
+        )
         return text(answer) == "ok"
+
+    def set_duty(self, bench: str, duty: Duty, reason: str = "") -> Duty | None:
+        """Take a bench out of service, or put it back. Returns what it was before; None: it was just that already.
+
+        From here on no session gets a bench that is not in service; who has it keeps it.
+        """
+        answer = self._store.run("bench_service", bench, duty.value, " ".join(reason.split()))
+        return Duty(text(answer[1])) if text(answer[0]) == "changed" else None
+
+    def bench_log(self, bench: str, count: int) -> list[BenchChange]:
+        """The newest changes of a bench and its devices, at most `count`, newest last."""
+        rows = self._store.command("XREVRANGE", self._store.keys.of("bench_log", bench), "+", "-", "COUNT", count)
+        return [_change({text(key): text(value) for key, value in fields.items()}) for _, fields in reversed(rows)]
 
     def bench_info(self, bench: str) -> dict[str, Any] | None:
         """What the host published of a bench; None: no host ever did."""
@@ -145,8 +221,10 @@ class Reservations:
 
     def benches(self) -> list[BenchView]:
         """All benches that were ever claimed, by name, with their devices. Reads fixed hashes."""
-        hashes = ("bench_devices", "bench_features", "bench_host", "bench_info", "holds", "conditions")
-        devices, features, hosts, infos, holds, conditions = (self._hash(name) for name in hashes)
+        hashes = (
+            "bench_devices", "bench_features", "bench_host", "bench_info", "holds", "conditions", "bench_service"
+        )  # fmt: skip
+        devices, features, hosts, infos, holds, conditions, services = (self._hash(name) for name in hashes)
         now = float(text(self._store.command("TIME")[0]))
         beating = self._store.command("ZRANGEBYSCORE", self._store.keys["processes"], now - GONE_AFTER, "+inf")
         live = {text(name) for name in beating}
@@ -164,6 +242,7 @@ class Reservations:
                     devices=[
                         _device_view(device, holds.get(device, ""), conditions.get(device, "")) for device in full
                     ],
+                    service=_service(services.get(name, "")),
                 )
             )
         return views
@@ -184,7 +263,7 @@ class Reservations:
 
 def _device_view(name: str, hold: str, condition: str) -> DeviceView:
     state, _, session, since, until = [*hold.split(), "", "", "", "", ""][:5]
-    word, condition_since, reason = ([*condition.split(" ", 2), "", "", ""])[:3]
+    word, condition_since, blame, reason = ([*condition.split(" ", 3), "", "", "", ""])[:4]
     return DeviceView(
         name=name,
         hold=state or "none",
@@ -194,4 +273,16 @@ def _device_view(name: str, hold: str, condition: str) -> DeviceView:
         condition=word or "offline",
         condition_since=float(condition_since or 0),
         reason=reason,
+        blame="" if blame == "-" else blame,
     )
+
+
+def _service(said: str) -> Service | None:
+    if not said:
+        return None
+    word, since, reason = ([*said.split(" ", 2), ""])[:3]
+    return Service(duty=Duty(word), since=float(since), reason=reason)
+
+
+def _change(fields: Mapping[str, str]) -> BenchChange:
+    return BenchChange(**{**fields, "at": float(fields["at"])})  # type: ignore[arg-type]

@@ -41,7 +41,8 @@ class EndReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """Why one bench can't be given out. state: reserved, releasing, no-host, offline or faulty."""
+    """Why one bench can't be given out. state: reserved, releasing (own-...: by the session that asks), drained,
+    maintenance, no-host, offline or faulty."""
 
     bench: str
     state: str

@@ -79,7 +79,7 @@ class BoardProcess:
         return received
 
     def control(self, request: str, timeout: float = 5.0) -> dict[str, Any]:
-        """Ask the board over its control channel: reset, unplug, plug, hang, resume, led?."""
+        """Ask the board over its control channel: reset, unplug, plug, hang, garbage, slow, normal, led?."""
         folder = os.open(self.control_path.parent, os.O_PATH | os.O_DIRECTORY)  # a socket's address is short
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as channel:

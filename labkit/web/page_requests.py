@@ -17,11 +17,12 @@ _DEVICE = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
 
 @dataclass(frozen=True, kw_only=True)
 class FeedRequest:
-    """One feed of one device; cursor: what the page has of it, None: nothing."""
+    """One feed of one device; cursor: what the page has of it, None: nothing. frame: the number of one that it has."""
 
     device: str
     feed: str
     cursor: Cursor | None
+    frame: int | None = None
 
     def check(self, record: SessionRecord) -> None:
         """Errors: `UnknownDeviceError` where the device is on no bench of the session."""
@@ -53,6 +54,7 @@ def feed_request(given: Any) -> FeedRequest:
         device=_text(fields, "device", _DEVICE),
         feed=_text(fields, "feed", _NAME),
         cursor=None if cursor is None else _cursor(cursor),
+        frame=_number(fields, "id"),
     )
 
 
@@ -86,6 +88,15 @@ def _text(fields: dict[str, Any], key: str, pattern: re.Pattern[str] | None) -> 
     if len(value) > 200 or (pattern is not None and not pattern.fullmatch(value)):
         example = "bench-1/console" if key == "device" else "a name"
         raise BadRequestError(key, f"{key} is {value[:40]!a}, which is no {key}; one looks like {example}.")
+    return value
+
+
+def _number(fields: dict[str, Any], key: str) -> int | None:
+    value = fields.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadRequestError(key, f"{key} must be a whole number, not {type(value).__name__}.")
     return value
 
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from labkit.clock import Deadline
 from labkit.errors import StoreUnavailableError
 from labkit.store.feeds import READ_COUNT, Cursor, FeedEntry, FeedId, FeedStore, Piece, joined, pieces_after
+from labkit.store.frames import FramesId
 from labkit.store.sessions import Sessions
 from labkit.threads import LabThread, stop_all
+from labkit.web.frames import Drop, FrameRelay, Send
 from labkit.web.session_view import Message, SessionView
 from labkit.web.subscription import Subscription
 
@@ -31,11 +33,6 @@ ROUND_SECONDS = 1 / 60
 """The shortest time between two rounds that had something to send: a flood comes in few large messages."""
 MESSAGE_BYTES = 64 * 1024
 DISMISS_SECONDS = 0.5
-
-Send = Callable[[str, str, dict[str, Any]], None]
-"""Send an event to a socket: sid, event, data. Must not block."""
-Drop = Callable[[str], None]
-"""Disconnect a socket. Must not block."""
 
 
 class Relay:
@@ -51,6 +48,7 @@ class Relay:
         self._sessions = sessions
         self._send = send
         self._drop = drop
+        self._frames = FrameRelay(feeds.frames, send, drop)
         self._watch = feeds.watch()
         self._lock = threading.RLock()
         self._views: dict[str, SessionView] = {}
@@ -93,15 +91,26 @@ class Relay:
         self._nudge()
         return True
 
+    def show_frames(self, sid: str, device: str, feed: str) -> bool:
+        """Send the newest frames of a feed of frames to a socket. Returns as `subscribe`."""
+        with self._lock:
+            view = self._view_of.get(sid)
+            if view is None or view.over:
+                return False
+            self._frames.add(sid, FramesId(session_id=view.session_id, device=device, feed=feed))
+        self._frames.wake()
+        return True
+
     def subscribed(self, sid: str) -> int:
         """How many feeds a socket is sent."""
         with self._lock:
-            return sum(1 for key in self._subscriptions if key[0] == sid)
+            return sum(1 for key in self._subscriptions if key[0] == sid) + self._frames.count(sid)
 
     def unsubscribe(self, sid: str, device: str, feed: str) -> None:
         """Stop sending a feed. One that is not sent is no error."""
         with self._lock:
             self._end([(sid, device, feed)])
+        self._frames.remove(sid, device, feed)
 
     def acknowledge(self, sid: str, device: str, feed: str, cursor: Cursor) -> bool:
         """The browser has shown a feed up to a cursor, so more may be sent. False: it was never sent that much."""
@@ -115,6 +124,10 @@ class Relay:
         if resumes:
             self._nudge()
         return known
+
+    def acknowledge_frame(self, sid: str, device: str, feed: str, number: int) -> None:
+        """The browser has shown a frame, so the next one may be sent. One that it was never sent is no error."""
+        self._frames.acknowledge(sid, device, feed, number)
 
     def keep_going(self) -> None:
         """A viewer is still there: where the thread has ended all the same, it starts anew."""
@@ -132,7 +145,7 @@ class Relay:
         """A socket has gone. Twice is fine."""
         with self._lock:
             self._dismissed.pop(sid, None)
-            self._end([key for key in self._subscriptions if key[0] == sid])
+            self._end_all([sid])
             view = self._view_of.pop(sid, None)
             if view is not None and view.remove(sid):
                 self._views.pop(view.session_id, None)
@@ -143,6 +156,12 @@ class Relay:
             thread, self._thread = self._thread, None
         if thread is not None:
             stop_all([thread], seconds)
+        self._frames.close(seconds)
+
+    def _end_all(self, sids: Collection[str]) -> None:
+        """Send these sockets nothing more of any device."""
+        self._end([key for key in self._subscriptions if key[0] in sids])
+        self._frames.forget(sids)
 
     def _end(self, keys: Iterable[tuple[str, str, str]]) -> None:
         for key in keys:
@@ -207,7 +226,7 @@ class Relay:
     def _send_away(self, sid: str) -> None:
         """Do nothing more for a socket, and disconnect it."""
         with self._lock:
-            self._end([key for key in self._subscriptions if key[0] == sid])
+            self._end_all([sid])
             if sid in self._view_of:
                 self._view_of[sid].untold.discard(sid)
         self.dismiss(sid)
@@ -316,7 +335,7 @@ class Relay:
     def _show(self, view: SessionView, sids: set[str], message: Message) -> None:
         with self._lock:
             if view.over:
-                self._end([key for key in self._subscriptions if key[0] in view.sids])
+                self._end_all(view.sids)
         for sid in sids:
             with self._serving([sid], message[0]):
                 self._send(sid, *message)

@@ -22,8 +22,9 @@ from labkit.errors import BadRequestError, StoreUnavailableError, WebLabError
 from labkit.lab import Lab
 from labkit.store.sessions import SessionRecord, SessionState
 from labkit.threads import LabThread
+from labkit.web.frames import Drop, Send
 from labkit.web.page_requests import FeedRequest, call_request, feed_request
-from labkit.web.relay import Drop, Relay, Send
+from labkit.web.relay import Relay
 from labkit.web.session_view import shown_state
 from labkit.web.socket_gate import keep_nonsense_out
 
@@ -42,6 +43,8 @@ Guard = Callable[[], SessionRecord | None]
 """Reads the session of the request and counts a poll; None: there is none. Errors: `StoreUnavailableError`."""
 Call = Callable[[SessionRecord, str, str, list[Any], dict[str, Any]], Any]
 """Uses a command that is marked `panel`: session, device, command, args, kwargs. Errors: `WebLabError`."""
+Sort = Callable[[str, str], str]
+"""How a feed travels, by device and feed: 'bytes', 'state' or 'frames'; '': it is not known."""
 Logout = Callable[[SessionRecord], None]
 Answer = dict[str, Any]
 Handler = Callable[[str, SessionRecord, Any], Answer]
@@ -58,11 +61,13 @@ class LabSockets:
         call: Call,
         logout: Logout,
         make_relay: Callable[[Send, Drop], Relay],
+        sort: Sort,
     ):
         self._guard = guard
         self._call = call
         self._logout = logout
         self._make_relay = make_relay
+        self._sort = sort
         self._relay: Relay | None = None
         self._lock = threading.Lock()
         self._sending = threading.RLock()
@@ -205,7 +210,11 @@ class LabSockets:
         asked.check(record)
         if self.relay.subscribed(sid) >= MOST_FEEDS:
             raise WebLabError(f"This page has {MOST_FEEDS} feeds already. Unsubscribe from one first.")
-        if not self.relay.subscribe(sid, asked.device, asked.feed, asked.cursor):
+        if self._sort(asked.device, asked.feed) == "frames":
+            goes_on = self.relay.show_frames(sid, asked.device, asked.feed)
+        else:
+            goes_on = self.relay.subscribe(sid, asked.device, asked.feed, asked.cursor)
+        if not goes_on:
             raise WebLabError("The session is over; its devices say nothing more.")
         return {}
 
@@ -216,7 +225,10 @@ class LabSockets:
 
     def _acknowledge(self, sid: str, record: SessionRecord, given: Any) -> Answer:
         asked = feed_request(given)
-        self.relay.acknowledge(sid, asked.device, asked.feed, asked.require_cursor())
+        if asked.frame is not None:
+            self.relay.acknowledge_frame(sid, asked.device, asked.feed, asked.frame)
+        else:
+            self.relay.acknowledge(sid, asked.device, asked.feed, asked.require_cursor())
         return {}
 
     def _call_command(self, sid: str, record: SessionRecord, given: Any) -> Answer:
@@ -253,10 +265,14 @@ def lab_sockets(lab: Lab) -> LabSockets:
     def make_relay(send: Send, drop: Drop) -> Relay:
         return Relay(lab.feeds, lab.sessions, send, drop)
 
+    def sort(device: str, feed: str) -> str:
+        bench, _, name = device.partition("/")
+        return str(lab.caller.devices_of(bench).get(name, {}).get("feeds", {}).get(feed, {}).get("type", ""))
+
     def logout(record: SessionRecord) -> None:
         lab.sessions.exit(record.session_id)
 
-    return LabSockets(lab.app, guard=guard, call=call, logout=logout, make_relay=make_relay)
+    return LabSockets(lab.app, guard=guard, call=call, logout=logout, make_relay=make_relay, sort=sort)
 
 
 class _NoEntry(WebLabError):

@@ -1,7 +1,7 @@
 """SerialPort: a serial device of a bench. The example of how a labkit driver is written.
 
 The driver says what a serial port can do; how it is done is in its neighbours: `line.py` (the open tty), `ports.py`
-(finding it), `exclusive.py` (nobody else on it), `reader.py` and `inbox.py` (bytes in), `interruption.py`.
+(finding it), `scan.py` (what is there), `exclusive.py` (nobody else on it), `reader.py` and `inbox.py` (bytes in).
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from labkit.plugin import DeviceLink, DeviceOfflineError, Driver, Feed, SafeStateError, command
+from labkit.plugin import DeviceLink, DeviceOfflineError, Driver, Feed, Found, SafeStateError, command
+from labkit_plugins.interruption import Interruptions, Operation
 from labkit_plugins.serial.inbox import CAPACITY, Inbox
-from labkit_plugins.serial.interruption import Interruptions, Operation
 from labkit_plugins.serial.lines import Levels, Lines
 from labkit_plugins.serial.options import SerialOptions, SerialSafe
 from labkit_plugins.serial.ports import find_port
 from labkit_plugins.serial.reader import Reader
+from labkit_plugins.serial.scan import scan_ports
 
 if TYPE_CHECKING:
     from labkit_plugins.serial.line import SerialLine
@@ -105,6 +106,11 @@ class SerialPort(Driver[SerialOptions]):
     def interrupt(self) -> None:
         """End a blocked command of this port, whichever it is."""
         self._interruptions.interrupt()
+
+    @classmethod
+    def scan(cls) -> Sequence[Found]:
+        """The serial ports of this machine; opens none."""
+        return scan_ports()
 
     @command(panel=True)
     def write(self, data: bytes) -> int:

@@ -48,6 +48,7 @@ def busy(path: str, device: str) -> DeviceOfflineError:
     return DeviceOfflineError(
         f"Port {path} of '{device}' is busy: {who} has it open. It is tried again by itself; end the other program.",
         device=device,
+        blame="lab",
     )
 
 

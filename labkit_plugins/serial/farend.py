@@ -61,13 +61,16 @@ class FarEnd:
         except OSError:  # EIO: nobody has the slave open any more
             return None
 
-    def send(self) -> None:
+    def send(self, at_most: int | None = None) -> None:
         """Give the kernel as much of `pending` as it takes; where the other side has closed, it goes nowhere."""
+        left = len(self.pending) if at_most is None else min(at_most, len(self.pending))
         if self.fd is None:
             return
         try:
-            while self.pending:
-                del self.pending[: os.write(self.fd, self.pending[:_CHUNK])]
+            while left:
+                sent = os.write(self.fd, self.pending[: min(left, _CHUNK)])
+                del self.pending[:sent]
+                left -= sent
         except BlockingIOError:
             return
         except OSError:  # EIO: the hang-up is seen by `poll` next

@@ -54,6 +54,10 @@ class Firmware:
         """Take bytes from the line: typed characters are echoed, and each finished line is carried out."""
         return b"".join(self._key(data[index : index + 1]) for index in range(len(data)))
 
+    def press(self, down: bool) -> bytes:
+        """The board's button goes down or up: it says so, and shows again what was being typed."""
+        return b"\r\nbutton " + (b"pressed" if down else b"released") + b"\r\n" + PROMPT + bytes(self._typed)
+
     def _key(self, key: bytes) -> bytes:
         if key == b"\x1b" or (self._escape and key >= b" "):
             self._follow_escape(key)

@@ -18,8 +18,8 @@ from collections.abc import Callable
 import serial
 
 from labkit.plugin import DeviceOfflineError
+from labkit_plugins.interruption import Operation
 from labkit_plugins.serial import exclusive, framing, ports
-from labkit_plugins.serial.interruption import Operation
 from labkit_plugins.serial.lines import Lines
 from labkit_plugins.serial.options import SerialOptions
 

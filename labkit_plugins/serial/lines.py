@@ -20,6 +20,10 @@ _NO_LINES = (errno.ENOTTY, errno.EINVAL)  # a pty, some USB adapters. EIO is not
 Ioctl = Callable[[int, int, bytes], bytes]
 
 
+class NoBreakError(RuntimeError):
+    """The port can't send a break."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Levels:
     """Levels of the two lines."""
@@ -54,11 +58,14 @@ class Lines:
         return True
 
     def set_break(self, on: bool) -> None:
-        """Begin or end a break; on a pty it means nothing."""
+        """Begin or end a break; on a pty it means nothing. Errors: `NoBreakError`, where one is to begin."""
         try:
             self._ioctl(self._fd, TIOCSBRK if on else TIOCCBRK, struct.pack("I", 0))
         except OSError as error:
-            if error.errno not in _NO_LINES:
+            if error.errno == errno.EOPNOTSUPP:  # USB's cdc-acm, of every board that does not claim to know breaks
+                if on:
+                    raise NoBreakError("This port can't send a break: its device says that it knows none.") from None
+            elif error.errno not in _NO_LINES:
                 raise
 
     def _bits(self) -> int | None:

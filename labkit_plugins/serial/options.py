@@ -5,13 +5,28 @@ Nothing here touches hardware or imports pyserial: a declaration is checked on a
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import re
+from collections.abc import Sequence
+from posixpath import normpath
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
-from labkit.plugin import DriverOptions, UsbMatch
+from labkit.plugin import Doubt, DriverOptions, OptionError, Takes, UsbMatch
 
 LinePolicy = StrictBool | Literal["keep"]
+
+_COUNTED = re.compile(r"/dev/tty\w*(USB|ACM)[0-9]+")
+"""Ports that are numbered in the order of plugging in. Those of the machine itself, /dev/ttyS0, stay what they are."""
+
+_SIMULATED = {"properties": {"simulate": {"const": True}}, "required": ["simulate"]}
+_PLACES: dict[str, Any] = {
+    "anyOf": [{"required": ["port"]}, {"required": ["match"]}, _SIMULATED],
+    "not": {"required": ["port", "match"]},
+}
+"""What `_one_place` checks, for editors."""
+
+_CALLED = {"usb_serial": "USB serial number", "usb_id": "USB id", "usb_interface": "USB interface"}
 
 
 class ResetPulse(BaseModel):
@@ -53,6 +68,8 @@ class SerialSafe(BaseModel):
 class SerialOptions(DriverOptions):
     """A serial port: where it is, how bytes are framed, what its lines do, and its safe state."""
 
+    model_config = ConfigDict(json_schema_extra=_PLACES)
+
     port: str | None = Field(
         default=None, pattern="^/", description="Path of the tty; /dev/serial/by-id/... survives a replug."
     )
@@ -83,7 +100,7 @@ class SerialOptions(DriverOptions):
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if self.port is not None and self.match is not None:
-            raise ValueError("say port or match, not both")
+            raise OptionError("say port or match, not both", path=("match",))
         if self.port is None and self.match is None and not self.simulate:
             raise ValueError("say where it is: port or match (or simulate = true)")
         if self.match is not None and not self.match.model_dump(exclude_none=True):
@@ -97,6 +114,24 @@ class SerialOptions(DriverOptions):
         if self.rtscts and (taken or pulsed):
             raise ValueError("rtscts = true gives RTS to flow control: rts and a reset by rts can't be had with it")
         return self
+
+    def takes(self) -> Sequence[Takes]:
+        if self.port is not None:
+            return [Takes(what=normpath(self.port), path=("port",))]
+        if self.match is None:
+            return ()
+        said = self.match.model_dump(exclude_none=True)
+        what = ", ".join(f"{_CALLED[key]} {value}" for key, value in said.items())
+        return [Takes(what=what, path=("match", next(iter(said))))]
+
+    def doubts(self) -> Sequence[Doubt]:
+        if self.port is None or not _COUNTED.fullmatch(self.port):
+            return ()
+        message = (
+            f"{self.port} may be another device after a restart or a replug. Name what is burned into the device: "
+            'match = { usb_serial = "..." }, or a path from /dev/serial/by-id/. `labkit devices scan` shows both.'
+        )
+        return [Doubt(message=message, path=("port",))]
 
     @property
     def resting(self) -> tuple[bool | None, bool | None]:

@@ -1,4 +1,4 @@
-"""Finding the port that a declaration means, and saying what is there where it is not. Used by the driver."""
+"""Finding the port that a declaration means, and saying what is there where it is not. For the driver and its scan."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Port:
     usb_serial: str | None = None
     usb_id: str | None = None
     usb_interface: int | None = None
+    manufacturer: str | None = None
+    product: str | None = None
 
     def fits(self, match: UsbMatch) -> bool:
         """Is this the port that is meant? What `match` does not say may be anything."""
@@ -50,6 +52,8 @@ def port_of(info: Any) -> Port:
         usb_serial=info.serial_number,
         usb_id=usb_id,
         usb_interface=_interface(getattr(info, "usb_interface_path", None)),
+        manufacturer=info.manufacturer,
+        product=info.product,
     )
 
 
@@ -83,16 +87,32 @@ def absent(what: str, device: str, there: Iterable[Port]) -> DeviceOfflineError:
 
 def forbidden(path: str, device: str) -> DeviceOfflineError:
     """The error for a port that this user may not open; it says what grants it."""
+    missing = missing_permission(path)
+    return DeviceOfflineError(
+        f"User {missing.user} may not open {path} of '{device}' (group {missing.group}, mode {missing.mode}). "
+        f"{missing.remedy}.",
+        device=device,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingPermission:
+    """Why a user may not open a port, in names; remedy: the command, or the act, that grants it."""
+
+    user: str
+    group: str
+    mode: str
+    remedy: str
+
+
+def missing_permission(path: str) -> MissingPermission:
+    """Say what keeps this process's user from a port that is there. Errors: OSError where it has gone."""
     info = os.stat(path)
     group = _name(lambda: grp.getgrgid(info.st_gid).gr_name, info.st_gid)
     user = _name(lambda: pwd.getpwuid(os.geteuid()).pw_name, os.geteuid())
     by_group = info.st_gid != 0 and info.st_mode & 0o060 == 0o060
     remedy = f"Run: sudo usermod -aG {group} {user}, and log in again" if by_group else "Give it a group by a udev rule"
-    return DeviceOfflineError(
-        f"User {user} may not open {path} of '{device}' (group {group}, mode {stat.S_IMODE(info.st_mode):04o}). "
-        f"{remedy}.",
-        device=device,
-    )
+    return MissingPermission(user=user, group=group, mode=f"{stat.S_IMODE(info.st_mode):04o}", remedy=remedy)
 
 
 def _listed(ports: Iterable[Port]) -> str:

@@ -109,6 +109,11 @@ class PretendedLab:
         self.state = {"state": "ending", "reason": reason}
         self.sockets.emit("session", self.session())
 
+    def show(self, device: str, jpeg: bytes, number: int) -> None:
+        """A camera gives a frame."""
+        frame = {"device": device, "feed": "frames", "id": number, "captured": 1_700_000_000.5 + number, "data": jpeg}
+        self.sockets.emit("frame", {**frame, "width": 64, "height": 48})
+
     def extend(self, left: float) -> None:
         """Set how many seconds are left."""
         self.ends = time.time() + left
@@ -215,6 +220,8 @@ class PretendedLab:
     def _on_subscribe(self, message: dict[str, Any]) -> dict[str, Any]:
         self.events.append(("subscribe", message))
         sid = request.sid  # type: ignore[attr-defined]
+        if message["feed"] == "frames":
+            return {"ok": True}
         if message["feed"] in self.states:
             told = {"device": message["device"], "feed": message["feed"], "cursor": "e:1", "lost": 0}
             self.sockets.emit("feed", {**told, "data": self.states[message["feed"]]}, to=sid)

@@ -64,7 +64,8 @@ def test_a_student_drives_the_board_until_the_time_is_over_and_the_next_one_gets
         student.get_by_test_id("start").click()
         student.wait_for_selector(".xterm")
         says(student, ">")  # the board has booted and waits
-        student.keyboard.type("led 1 on\r")  # the terminal has the focus
+        student.click(".xterm-screen")
+        student.keyboard.type("led 1 on\r")
         says(student, "led 1 is on")
         visitor.goto(link)
         visitor.get_by_test_id("start").click()
@@ -84,6 +85,7 @@ def test_a_student_drives_the_board_until_the_time_is_over_and_the_next_one_gets
         visitor.wait_for_selector(".xterm")
         says(visitor, ">")
         assert "led 1 is on" not in screen(visitor)  # nothing of the one before
+        visitor.click(".xterm-screen")
         visitor.keyboard.type("led 1\r")
         says(visitor, "led 1 is off")  # the board was made safe
         visitor.get_by_test_id("logout").click()

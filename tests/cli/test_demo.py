@@ -42,7 +42,7 @@ def test_summary_shows_store_loop_and_web_at_80_columns(place: Place) -> None:
         demo.says("  labkit devices")
         for part in ("store", "loop", "web"):
             assert re.search(rf"^  {part}  .* ready *$", demo.out, re.MULTILINE), demo.out
-        assert "bench-1  console (simulated)" in demo.out
+        assert "bench-1  camera, console, lines (simulated)" in demo.out
         assert max(len(line) for line in demo.out.splitlines() if place.temporary.name not in line.split("/")) <= 80
         assert demo.err == ""
 
@@ -134,10 +134,10 @@ def test_commands_of_another_terminal_work_on_the_demo(place: Place) -> None:
         assert started.returncode == 0, started.stderr
         assert f"\n{demo.url}/callback/" in started.stdout
         assert "reserved" in place.labkit("devices", **environment).stdout
-        relative = os.path.relpath(folder[1], place.folder)
-        assert "bench-1/console" in place.labkit("devices", LABKIT_DEMO=relative).stdout
         released = place.labkit("release", "bench-1", **environment)
         assert released.stdout.endswith("bench-1 is free.\n"), released
+        relative = os.path.relpath(folder[1], place.folder)
+        assert "bench-1/console" in place.labkit("devices", LABKIT_DEMO=relative).stdout
     gone = place.labkit("devices", **environment)
     assert gone.returncode == 2
     assert gone.stderr.startswith(f"Error: There is no demo at {folder[1]}: it has ended.")

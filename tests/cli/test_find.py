@@ -95,7 +95,7 @@ def test_broken_driver_that_a_bench_needs_is_said_with_the_bench_only(place: Pla
     done = place.labkit("devices")
     assert done.returncode == 2
     assert done.stderr == (
-        "devices/bench-1.toml:2: [fan] driver: there is no driver 'fan'. Known drivers: serial. "
+        "devices/bench-1.toml:2: [fan] driver: there is no driver 'fan'. Known drivers: camera, gpio, serial. "
         "Plugin 'fan' (drivers/fan.py) may bring it but is broken: "
         "ModuleNotFoundError: No module named 'nowhere' (fan.py, line 1).\n"
         "\n"

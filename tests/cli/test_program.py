@@ -17,7 +17,8 @@ def test_help_lists_every_command_with_one_whole_line(place: Place) -> None:
     shown = place.labkit("--help").stdout
     lines = shown.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in lines] == [
-        "demo", "run", "web", "loop", "devices", "release", "fake", "clean-expired-users", "run-tasks"
+        "demo", "run", "web", "loop", "check", "schema", "devices", "bench", "release", "sim", "driver", "plugins",
+        "fake", "clean-expired-users", "run-tasks",
     ]  # fmt: skip
     assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []
     assert max(map(len, shown.splitlines())) <= 80

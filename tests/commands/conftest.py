@@ -21,7 +21,7 @@ def lab() -> Iterator[Place]:
     place.write("devices/bench-1.toml", BENCH)
     place.write("devices/bench-2.toml", '[meter]\ndriver = "serial"\nport = "/dev/nothing-here"\n')
     try:
-        with place.running("run", "--port", "0") as run:
+        with place.running("run", "--port", "0", WEBLAB_TIMEOUT="90") as run:  # nobody polls
             run.says("Try it")
             yield place
         place.wait_until_nothing_is_left()

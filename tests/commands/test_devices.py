@@ -9,8 +9,8 @@ from datetime import datetime
 
 from rich.console import Console
 
-from labkit.commands.devices import facts, table
-from labkit.store.reservations import BenchView, DeviceView
+from labkit.commands.devices import facts, out_of_service, table, troubles
+from labkit.store.reservations import BenchView, DeviceView, Duty, Service
 from tests.cli.program import Place
 
 HELD = DeviceView(
@@ -43,6 +43,20 @@ def test_bench_without_a_host_is_offline_whatever_its_last_host_said() -> None:
     assert "none (pi-3)" in " ".join(shown(gone, 120).split())
 
 
+def test_bench_out_of_service_and_whose_fault_it_is_are_shown() -> None:
+    service = Service(duty=Duty.MAINTENANCE, since=1_800_000_000, reason="new motor")
+    faulty = dataclasses.replace(HELD, hold="none", condition="faulty", reason="red reads back 1", blame="device")
+    bench = dataclasses.replace(BENCH, devices=[faulty], service=service)
+    assert re.search(r"bench-1/console +serial +faulty +maintenance ", shown(bench))
+    assert [name for name, _ in out_of_service([bench])] == ["bench-1"]
+    assert re.fullmatch(r"in maintenance \(new motor\) since Jan 15 \S+", next(out_of_service([bench]))[1])
+    assert list(troubles([bench])) == [("bench-1/console", "faulty", "red reads back 1", "device")]
+    known = facts(bench, faulty)
+    assert known["blame"] == "device"
+    assert known["service"] == {"state": "maintenance", "since": "2027-01-15T08:00:00.000+00:00", "reason": "new motor"}
+    assert (facts(BENCH, HELD)["blame"], facts(BENCH, HELD)["service"]) == (None, None)
+
+
 def test_names_and_reasons_are_no_markup() -> None:
     odd = dataclasses.replace(HELD, name="bench-1/[red]", hold="none")
     assert "bench-1/[red]" in shown(BenchView(name="b", features=[], host="", machine="", info={}, devices=[odd]))
@@ -66,3 +80,4 @@ def test_json_has_an_object_for_each_device(free_lab: Place) -> None:
     assert 55 <= (until - since).total_seconds() <= 65
     assert (second["condition"], second["hold"], second["since"], second["until"]) == ("offline", "none", None, None)
     assert "nothing-here" in second["reason"]
+    assert (first["blame"], second["blame"], first["service"]) == (None, "device", None)

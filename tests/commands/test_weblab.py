@@ -12,6 +12,7 @@ from flask import Flask
 
 from labkit import WebLab
 from labkit.commands.source import LabSource, pass_lab
+from labkit.commands.weblab import SHARED
 from labkit.errors import WebLabNotInitializedError
 from tests.cli.conftest import place as place
 from tests.cli.program import Place, wait_for
@@ -48,7 +49,8 @@ def app(tmp_path: Path) -> Iterator[Flask]:
 def test_group_has_the_commands_that_make_sense_with_an_app(app: Flask) -> None:
     group = app.cli.commands["weblab"]
     assert isinstance(group, click.Group)
-    assert set(group.commands) == {"loop", "devices", "release", "fake", "clean-expired-users", "run-tasks"}
+    assert set(group.commands) == {command.name for command in SHARED}
+    assert {"loop", "devices", "release", "fake", "clean-expired-users", "run-tasks"} <= set(group.commands)
 
 
 def test_command_works_on_its_own_app(app: Flask) -> None:

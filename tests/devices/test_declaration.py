@@ -355,7 +355,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a key before all tables": (
         'title = "x"\n' + PORT,
-        [":1: [title] stands outside of any table. Put it under [bench]."],
+        [":1:1: title: stands outside of any table. Put it under [bench]."],
     ),
     "a list of tables": (
         "[[console]]\ndriver = 'port'\n",
@@ -368,9 +368,42 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
             "letter or digit, and has at most 40 characters."
         ],
     ),
-    "the same device twice": (PORT + PORT, [":3:9: [console] is declared twice in this file."]),
-    "a key twice": (PORT + 'driver = "port"\n', [":3:16: not valid TOML: Cannot overwrite a value."]),
-    "no TOML": ("[console]\ndriver = port\n", [":2:10: not valid TOML: Invalid value."]),
+    "keys before all tables": (
+        'driver = "port"\nbaudrate = 300\ntitle = "x"\n',
+        [
+            ":1:1: driver, baudrate and title: stand outside of any table. Put them under their device's table, which "
+            "begins with its name in brackets: [console]."
+        ],
+    ),
+    "the same device twice": (
+        PORT + PORT,
+        [
+            ":3:2: [console] is declared twice in this file, the first time in line 1. "
+            "Give one another name, or make them one table."
+        ],
+    ),
+    "a key twice": (
+        PORT + 'driver = "port"\n',
+        [":3: [console] driver: is written twice in this table, the first time in line 2. Take one of them out."],
+    ),
+    "a key twice in an inline table": (
+        PORT + 'match = { usb_serial = "1", usb_serial = "2" }\n',
+        [
+            ":3: [console] match.usb_serial: is written twice in this table, the first time in line 3. "
+            "Take one of them out."
+        ],
+    ),
+    "text without quotes": ("[console]\ndriver = port\n", [":2:10: not valid TOML: text has to stand in quotes."]),
+    "true in capitals": (
+        PORT + "simulate = True\n",
+        [":3:12: not valid TOML: write true, in small letters and without quotes."],
+    ),
+    "no value": (PORT + "baudrate =\n", [":3:11: not valid TOML: there is no value here."]),
+    "no TOML": ("[console]\ndriver: port\n", [":2:7: not valid TOML: Expected '=' after a key in a key/value pair."]),
+    "a device that is called bench": (
+        '[bench]\ndriver = "port"\nbaudrate = 300\n',
+        [":2: [bench] driver: [bench] describes the bench and is no device. Give the device's table another name."],
+    ),
     "an open text": (
         '[console]\ndriver = """port\n\n',
         [":2:1: not valid TOML: Unterminated string at the end of the file."],
@@ -406,9 +439,10 @@ def test_all_files_are_checked_though_one_is_not_toml(write: Write) -> None:
         "devices/bench-2.toml:1:9: not valid TOML: Expected ']' at the end of a table declaration.",
         "devices/bench-10.toml:2: [console] boudrate: unknown key. Did you mean baudrate?",
     ]
-    benches, problems = check_declarations(folder, PLUGINS)
-    assert [bench.name for bench in benches] == ["bench-3"]
-    assert problems[1] == Problem(
+    checked = check_declarations(folder, PLUGINS)
+    assert [bench.name for bench in checked.benches] == ["bench-3"]
+    assert (checked.files, checked.devices, checked.warnings) == (3, 1, [])
+    assert checked.problems[1] == Problem(
         file="devices/bench-10.toml",
         line=2,
         column=1,
@@ -431,7 +465,7 @@ def test_a_file_that_cannot_name_a_bench_is_refused(write: Write, name: str) -> 
 def test_a_file_that_is_not_utf8_is_refused_with_its_line(write: Write) -> None:
     folder = write()
     (folder / "bench-1.toml").write_bytes(b"[bench]\n# B\xe4nk\n")
-    assert problems_of(folder) == ["devices/bench-1.toml:2:1: not UTF-8 text. Save the file as UTF-8."]
+    assert problems_of(folder) == ["devices/bench-1.toml:2:4: not UTF-8 text. Save the file as UTF-8."]
 
 
 def test_a_file_that_cannot_be_read_is_refused(write: Write) -> None:

@@ -267,3 +267,41 @@ def test_of_two_drivers_with_one_kind_the_first_stays_and_both_origins_are_named
             "and drivers/fan.py. Rename one.",
         )
     ]
+
+
+# -- life-cycle hooks ----------------------------------------------------------------------------------------------
+
+WITNESS = """
+from labkit.plugin import hookimpl
+
+@hookimpl
+def labkit_session_started(event):
+    pass
+"""
+
+
+def test_a_plugin_may_have_life_cycle_hooks_only(write: Write) -> None:
+    plugins = load_plugins(write(witness=WITNESS))
+    assert not broken_in(plugins, "witness")
+    (witness,) = (plugin for plugin in plugins.loaded if plugin.name == "witness")
+    assert (witness.drivers, witness.panels, witness.hooks) == ([], [], ["labkit_session_started"])
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    {
+        ("started", "startd"): ("It has an unknown hook labkit_session_startd. Did you mean labkit_session_started?"),
+        ("@hookimpl\n", ""): "Its function labkit_session_started is not marked. Write @hookimpl above it.",
+        ("(event)", "(session)"): "Argument(s) {'session'} are declared in the hookimpl",
+    }.items(),
+)
+def test_each_mistake_of_a_life_cycle_hook_has_its_sentence(write: Write, change: tuple[str, str], error: str) -> None:
+    assert error in error_of(write(fan=WITNESS.replace(*change)))
+
+
+def test_what_each_plugin_brings_is_known(write: Write) -> None:
+    panel = "\n@hookimpl\ndef labkit_panels():\n    return []\n"
+    plugins = load_plugins(write(fan=FAN + HOOK + panel))
+    (fan,) = (plugin for plugin in plugins.loaded if plugin.name == "fan")
+    assert (fan.origin, fan.drivers, fan.panels) == ("drivers/fan.py", ["fan"], [])
+    assert fan.hooks == ["labkit_drivers", "labkit_panels"]

@@ -114,3 +114,43 @@ def test_every_value_of_any_document_has_a_place_that_names_it(document: dict[st
         if path and isinstance(path[-1], str):
             place = positions.of(path)
             assert lines[place.line - 1][place.column - 1 :].startswith(quoted(path[-1]))
+
+
+def test_a_place_is_as_wide_as_its_key() -> None:
+    positions = Positions(TEXT)
+    wide = {
+        path: positions.of(path).width for path in [("console",), ("console", "match", "usb id", "sub"), ("many", 0)]
+    }
+    assert wide == {("console",): 7, ("console", "match", "usb id", "sub"): 3, ("many", 0): 4}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("console", "match", "usb_serial"), '"7"'),
+        (("console", "inline", "two", "three", 0), "2"),
+        (("console", "text"), "'''\n[leds]\nfake = 1\n'''"),
+        (("many", 1, "inner", "z"), '"é"'),
+    ],
+)
+def test_a_value_is_found_where_it_is_written(path: KeyPath, value: str) -> None:
+    span = Positions(TEXT).value(path)
+    assert span is not None
+    assert TEXT[span.start : span.end] == value
+
+
+def test_a_table_with_a_header_has_no_value() -> None:
+    assert Positions(TEXT).value(("console",)) is None
+
+
+def test_what_is_written_twice_is_found_with_its_first_place() -> None:
+    twice = Positions("[a]\nb = 1\nb = 2\n[c]\n[a]\n[c.d]\nx.y = 1\nx.y = 2\n").twice
+    assert [(one.path, one.place.line, one.first.line) for one in twice] == [
+        (("a", "b"), 3, 2),
+        (("a",), 5, 1),
+        (("c", "d", "x", "y"), 8, 7),
+    ]
+
+
+def test_nothing_is_written_twice_in_a_good_text() -> None:
+    assert Positions(TEXT).twice == []

@@ -104,7 +104,7 @@ def test_acquire_takes_a_free_bench_and_release_gives_it_back(lab: HostBench, de
     with session_bound(session):
         assert devices.acquire(features=["uno"]) == ["bench-2/toy"]
         proxy = devices["bench-2/toy"]
-        with pytest.raises(BenchUnavailableError, match=r"bench-2 is reserved .* until"):
+        with pytest.raises(BenchUnavailableError, match=r"bench-2 is this session.s own already since"):
             devices.acquire("bench-2")
         devices.release("bench-2")
         assert list(devices) == ["bench-1/toy"]

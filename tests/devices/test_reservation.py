@@ -9,6 +9,7 @@ import pytest
 
 from labkit.context import BoundSession, Purpose
 from labkit.devices.reservation import explain, sentence, time_text
+from labkit.devices.wish import Wish
 from labkit.errors import BenchUnavailableError, ReservationLostError
 from labkit.store.connection import Store
 from labkit.store.sessions import NewSession, Refusal, Started
@@ -27,6 +28,11 @@ def refusal(state: str, first: str = "", second: str = "") -> Refusal:
     [
         (refusal("reserved", NOON, LATER), "is reserved by another session since 12:00:00 UTC until 12:10:00 UTC"),
         (refusal("releasing", NOON), "is being made safe after another session since 12:00:00 UTC"),
+        (refusal("own-reserved", NOON, LATER), "is this session's own already since 12:00:00 UTC"),
+        (refusal("own-releasing", NOON), "is being made safe after this session since 12:00:00 UTC"),
+        (refusal("drained", NOON, "exam"), "is given to nobody new since 12:00:00 UTC (exam)"),
+        (refusal("drained", NOON), "is given to nobody new since 12:00:00 UTC"),
+        (refusal("maintenance", NOON, "new motor"), "is in maintenance since 12:00:00 UTC (new motor)"),
         (refusal("no-host"), "is not hosted at the moment (no `labkit loop` has it)"),
         (refusal("faulty", LEDS, "hot"), "is out of service: its device bench-1/leds is faulty (hot)"),
         (refusal("offline", LEDS, "unplugged"), "is out of service: its device bench-1/leds is offline (unplugged)"),
@@ -41,7 +47,10 @@ def test_all_refusals_are_one_message_and_none_says_what_to_do() -> None:
     assert both.count("bench-1") == 2
     assert both.endswith(".")
     assert "devices/" in explain([])
-    assert "bench-7" in explain([], "bench-7")
+    assert "bench-7" in explain([], Wish("bench-7"))
+    assert explain([], Wish(features=["uno", "camera"])).startswith(
+        "There is no bench with the features 'uno', 'camera'."
+    )
     assert time_text(0) == "00:00:00 UTC"
 
 

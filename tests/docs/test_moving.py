@@ -51,6 +51,8 @@ def test_every_setting_has_its_row() -> None:
 
 def leaves(command: click.Command, name: str) -> Iterator[str]:
     if isinstance(command, click.Group):
+        if command.invoke_without_command:
+            yield name
         for child, below in command.commands.items():
             yield from leaves(below, f"{name} {child}")
     else:

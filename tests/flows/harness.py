@@ -319,6 +319,19 @@ class FlowLab:
         process.send_signal(number)
         process.wait(30)
 
+    def labkit(self, *arguments: str) -> str:
+        """Run a command of `labkit` to its end, in the lab's folder; returns what it printed."""
+        environment = {
+            **os.environ, "FLOW_FOLDER": str(self.folder), "FLOW_SETTINGS": json.dumps(self.settings),
+            "PYTHONPATH": str(ROOT), "COLUMNS": "200", "TZ": "UTC",
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "labkit.cli", "--app", "tests.flows.lab_app:app", *arguments], cwd=self.folder,
+            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     # -- what a test looks at
 
     @property
@@ -337,8 +350,12 @@ class FlowLab:
     def rlms(self) -> Rlms:
         return Rlms(self.port)
 
+    @property
+    def reservations(self) -> Reservations:
+        return Reservations(self.store)
+
     def benches(self) -> list[BenchView]:
-        return Reservations(self.store).benches()
+        return self.reservations.benches()
 
     def is_free(self, bench: str) -> bool:
         return any(

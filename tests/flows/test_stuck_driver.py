@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.flows.harness import FlowLab, eventually
 
@@ -59,3 +61,71 @@ def test_a_stuck_driver_takes_only_its_own_device_out_until_the_loop_replaced_it
     assert loop.poll() is None
     assert "loop replaces itself" in lab.logs()
     lab.rlms.must_start("fourth")
+
+
+PIPE = """
+import os
+
+from labkit.plugin import Driver, DriverOptions, command, hookimpl
+
+
+class PipeOptions(DriverOptions):
+    path: str
+
+
+class Pipe(Driver[PipeOptions]):
+    '''Hangs in the kernel: opening a pipe that nobody writes to ends by nothing that Python could do.'''
+
+    kind = "pipe"
+
+    def open(self): pass
+    def close(self): pass
+    def make_safe(self): pass
+    def interrupt(self): pass
+
+    @command
+    def hang(self) -> None:
+        open(self.options.path + ".waits", "w").close()
+        os.close(os.open(self.options.path, os.O_RDONLY))
+        open(self.options.path + ".back", "w").close()
+
+
+@hookimpl
+def labkit_drivers(): return [Pipe]
+"""
+
+
+def test_a_device_that_hangs_in_the_kernel_is_the_drivers_fault_and_leaves_its_neighbours_at_full_speed(
+    make_lab: Callable[..., FlowLab],
+) -> None:
+    lab = make_lab(settings={"LABKIT_RELEASE_TIMEOUT": 3})
+    pipe = lab.folder / "pipe"
+    os.mkfifo(pipe)
+    (lab.folder / "drivers").mkdir()
+    (lab.folder / "drivers" / "pipe.py").write_text(PIPE)
+    with open(lab.folder / "devices" / "bench-1.toml", "a") as file:
+        file.write(f'\n[stuck]\ndriver = "pipe"\npath = "{pipe}"\n')
+    lab.loop()
+    lab.web()
+    lab.wait_free()
+    student = lab.rlms.must_start("ada", length=300).enter()
+    with ThreadPoolExecutor(1) as pool, student.socket() as page:
+        hanging = pool.submit(student.ask, "POST", "/hang", b"")
+        eventually(pipe.with_suffix(".waits").exists, what="the call at the pipe")
+        # the neighbour answers while the call hangs, call after call, and is never told that anything is wrong
+        lines = [f"# call {number}\r".encode() for number in range(30)]
+        for line in lines:
+            assert page.write("bench-1/console", line)["ok"], line
+        assert hanging.result(60)[0] == 500
+        lab.boards[0].wait_received(lines[-1])
+        told = eventually(lambda: [one for one in page.devices if one["condition"] == "faulty"])
+        assert {(one["device"], one["blame"]) for one in told} == {("bench-1/stuck", "driver")}
+        assert page.write("bench-1/console", b"# still\r")["ok"]
+    stuck = next(device for device in lab.benches()[0].devices if device.name == "bench-1/stuck")
+    assert (stuck.condition, stuck.blame) == ("faulty", "driver")
+    assert "bench-1/stuck is faulty: hang hangs" in (shown := lab.labkit("devices"))
+    assert "(to blame: driver)" in shown
+    assert not pipe.with_suffix(".back").exists()
+    with open(pipe, "wb", buffering=0):  # somebody writes to the pipe at last, and the thread comes back
+        eventually(lambda: all(device.condition == "ok" for device in lab.benches()[0].devices))
+    assert student.ask("POST", "/write", b"# again\r")[0] == 200

@@ -14,13 +14,14 @@ from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration
 from labkit.devices.plugins import Plugins
 from labkit.devices.reservation import BenchReservation
 from labkit.loop.host import Host, HostStore
+from labkit.plugin import DeviceEvent
 from labkit.process import LabProcess
 from labkit.settings import Settings
 from labkit.store.calls import Calls
 from labkit.store.connection import Store
 from labkit.store.feeds import FeedStore
 from labkit.store.processes import Processes
-from labkit.store.reservations import BenchView, DeviceView, Reservations
+from labkit.store.reservations import BenchChange, BenchView, DeviceView, Reservations
 from labkit.store.sessions import EndReason, NewSession, SessionRecord, Sessions, Started
 from tests.toy import Toy, ToyOptions, World, wait_until
 
@@ -31,6 +32,7 @@ class Node:
     def __init__(
         self, lab: HostBench, *, machine: str = "pi-1", instance: str = "", clock: Clock | None = None, **settings: Any
     ):
+        self.events: list[DeviceEvent] = []
         self.lab = lab
         self.store = Store(lab.store.url, lab.store.keys.prefix)
         self.settings = Settings(machine=machine, **settings)
@@ -38,7 +40,7 @@ class Node:
         parts = HostStore(reservations=Reservations(self.store), calls=Calls(self.store), feeds=FeedStore(self.store))
         catalog = catalog_of(lab.declarations, Plugins())
         folder = lab.folder / (instance or "instance")
-        self.host = Host(parts, self.process, catalog, self.settings, folder, clock=clock)
+        self.host = Host(parts, self.process, catalog, self.settings, folder, clock=clock, on_change=self.events.append)
         lab.nodes.append(self)
 
     def up(self) -> Node:
@@ -101,6 +103,9 @@ class HostBench:
         view = self.view(bench)
         assert view is not None
         return view.devices[0]
+
+    def log(self, bench: str = "bench-1") -> list[BenchChange]:
+        return self.reservations.bench_log(bench, 1000)
 
     def wait_ok(self, bench: str = "bench-1") -> None:
         """Wait until a bench can be given out."""

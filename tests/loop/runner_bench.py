@@ -29,6 +29,12 @@ class Outlet:
     def emit(self, feed: str, data: Any) -> None:
         self._heard.append((self.fence, feed, data))
 
+    def watched(self, feed: str) -> bool:
+        return False
+
+    def opened(self, tell: Callable[[str, bool], None]) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 
@@ -65,16 +71,27 @@ class Port:
 class RunnerBench:
     """Use it with `with`: the runner's thread ends with the block, whatever the toy does."""
 
-    def __init__(self, folder: Path, *, hold: tuple[str, int] = ("none", 0), safe_seconds: float = GUARD):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        hold: tuple[str, int] = ("none", 0),
+        safe_seconds: float = GUARD,
+        health_interval: float = 0.0,
+        driver: type[Toy] = Toy,
+    ):
         self.world = World()
         self.port = Port()
         self.heard: list[tuple[int, str, Any]] = []
         self._folder = folder
-        self.runner = DeviceRunner(self._open, DEVICE, self.port, hold=hold, safe_seconds=safe_seconds)
+        self._driver = driver
+        self.runner = DeviceRunner(
+            self._open, DEVICE, self.port, hold=hold, safe_seconds=safe_seconds, health_interval=health_interval
+        )
 
     def _open(self, on_lost: Callable[[str], None]) -> OpenDevice:
         outlet = Outlet(self.heard)
-        toy = Toy(ToyOptions(world=self.world.name), Link(DEVICE, self._folder, outlet, on_lost))
+        toy = self._driver(ToyOptions(world=self.world.name), Link(DEVICE, self._folder, outlet, on_lost))
         device = OpenDevice(toy, outlet)
         try:
             toy.open()

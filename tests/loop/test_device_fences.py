@@ -60,7 +60,7 @@ def test_fences_at_the_device_never_go_down(steps: list[tuple[str, int]], pauses
             if call is not None:
                 calls.append(call)
             if pause and what == "write":
-                wait_until(lambda: bench.port.replies.get(call.id) or bench.runner._running, "the thread's turn")  # noqa: B023
+                wait_until(lambda: bench.port.replies.get(call.id) or bench.runner._occupation.now, "the thread's turn")  # noqa: B023
         bench.runner.raise_fence(99)
         for call in calls:
             bench.answer(call)

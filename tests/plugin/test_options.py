@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from pydantic import Field, ValidationError
+from typing import Self
 
-from labkit.plugin import DriverOptions, UsbMatch
+import pytest
+from pydantic import Field, ValidationError, model_validator
+
+from labkit.plugin import DriverOptions, OptionError, UsbMatch
 
 
 class FanOptions(DriverOptions):
@@ -43,3 +45,30 @@ def test_usb_id_that_is_none_is_refused(given: str) -> None:
 def test_every_common_key_has_a_line_of_help() -> None:
     for model in (DriverOptions, UsbMatch):
         assert all(field.description for field in model.model_fields.values())
+
+
+class RelaysOptions(DriverOptions):
+    relays: dict[str, int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _safe_has_relays_only(self) -> Self:
+        OptionError.raise_all(
+            OptionError("there is no such relay", path=("safe", name), known=self.relays)
+            for name in self.safe or {}
+            if name not in self.relays
+        )
+        return self
+
+
+def test_validator_that_finds_nothing_raises_nothing() -> None:
+    RelaysOptions.model_validate({"relays": {"pump": 1}, "safe": {"pump": 0}})
+
+
+def test_validator_raises_all_that_it_finds_with_their_keys() -> None:
+    with pytest.raises(ValidationError, match="there is no such relay") as refused:
+        RelaysOptions.model_validate({"relays": {"pump": 1}, "safe": {"pmp": 0, "fan": 0}})
+    (found,) = refused.value.errors()
+    error = found["ctx"]["error"]
+    assert isinstance(error, OptionError)
+    assert [one.path for one in (error, *error.others)] == [("safe", "pmp"), ("safe", "fan")]
+    assert error.known == ("pump",)

@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pytest
 
+from labkit.devices.driver_page import option_rows
 from labkit.plugin import Driver, commands_of, feeds_of, hooks
 from labkit.settings import SETTINGS
 from tests.rules.conftest import ROOT
@@ -64,7 +65,7 @@ def test_every_command_of_the_program_says_what_it_does() -> None:
 
 
 def test_every_option_of_a_bundled_driver_has_its_help(drivers: list[type[Driver[Any]]]) -> None:
-    rows = [(driver.kind, row) for driver in drivers for row in GENERATE["options"](driver.Options)]
+    rows = [(driver.kind, row) for driver in drivers for row in option_rows(driver.Options)]
     assert rows
     assert [(kind, key) for kind, (key, _, meaning) in rows if not meaning] == []
 

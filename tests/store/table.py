@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from labkit.store.calls import Call, Calls
 from labkit.store.connection import Store
 from labkit.store.processes import BeatNews, Processes
-from labkit.store.reservations import BenchView, Claim, Condition, DeviceView, Reservations
+from labkit.store.reservations import BenchView, Blame, Claim, Condition, DeviceView, Reservations
 from labkit.store.sessions import EndReason, NewSession, Refusal, SessionRecord, Sessions, SessionState, Started
 
 START = 1_800_000_000.0
@@ -77,10 +77,16 @@ class Table:
         )
 
     def report(
-        self, device: str, condition: Condition = Condition.OK, reason: str = "", *, dealt_with: int = 0
+        self,
+        device: str,
+        condition: Condition = Condition.OK,
+        reason: str = "",
+        *,
+        dealt_with: int = 0,
+        blame: Blame = Blame.NOBODY,
     ) -> bool:
         bench = device.partition("/")[0]
-        return self.reservations.report(bench, self.claims[bench], device, condition, reason, dealt_with)
+        return self.reservations.report(bench, self.claims[bench], device, condition, reason, dealt_with, blame)
 
     def view(self, bench: str) -> BenchView:
         return next(view for view in self.reservations.benches() if view.name == bench)

@@ -9,7 +9,7 @@ import pytest
 from labkit.errors import NotStorableError
 from labkit.store.calls import Call, Calls, Reply, Submitted
 from labkit.store.connection import Store
-from labkit.store.reservations import Condition
+from labkit.store.reservations import Blame, Condition
 from labkit.store.sessions import EndReason
 from tests.store.table import LOOP, OTHER, Table
 
@@ -111,10 +111,10 @@ def test_own_ending_is_told_from_another_session(table: Table, fence: int) -> No
 
 
 def test_refusals_name_what_is_wrong(table: Table, fence: int) -> None:
-    table.report(DEVICE, Condition.FAULTY, "red reads back 1")
-    assert table.calls.submit(call(table, fence)) == ["faulty", "red reads back 1"]
+    table.report(DEVICE, Condition.FAULTY, "red reads back 1", blame=Blame.DEVICE)
+    assert table.calls.submit(call(table, fence)) == ["faulty", "red reads back 1", "device"]
     table.report(DEVICE, Condition.OFFLINE, "unplugged")
-    assert table.calls.submit(call(table, fence)) == ["offline", "unplugged"]
+    assert table.calls.submit(call(table, fence)) == ["offline", "unplugged", ""]
     table.wait(5)
     assert table.calls.submit(call(table, fence)) == ["no-host"]
     (session,) = table.reservations.holders()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.store.reservations import Claim, Condition
+from labkit.store.reservations import Blame, Claim, Condition
 from labkit.store.sessions import EndReason, Started
 from tests.store.table import LOOP, OTHER, START, WEB, Table
 
@@ -341,12 +341,13 @@ def test_condition_keeps_its_since_while_it_does_not_change(table: Table) -> Non
 def test_session_is_told_of_its_device(table: Table) -> None:
     table.host("bench-1")
     session = table.active()
-    table.report("bench-1/console", Condition.OFFLINE, "unplugged")
-    table.report("bench-1/console", Condition.OFFLINE, "unplugged")
+    for _ in range(2):
+        table.report("bench-1/console", Condition.OFFLINE, "unplugged", blame=Blame.DEVICE)
     assert table.events(session)[-1] == {
         "device": "bench-1/console",
         "condition": "offline",
         "reason": "unplugged",
+        "blame": "device",
     }
     assert len(table.events(session)) == 3
 

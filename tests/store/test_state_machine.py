@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from labkit.store.connection import Store
-from labkit.store.reservations import Condition
+from labkit.store.reservations import Condition, Duty
 from labkit.store.sessions import EndReason, SessionRecord, SessionState, Started
 from labkit.testing.store import StoreServer
 from tests.store.table import LOOP, OTHER, WEB, Table
@@ -56,6 +56,7 @@ class LabMachine(RuleBasedStateMachine):
         self.states: dict[str, SessionState] = {}
         self.claims: list[tuple[str, str, int]] = []
         self.finished: set[str] = set()
+        self.duties: dict[str, Duty] = {}
         self.fences: list[int] = list(self.table.claims.values())
 
     def teardown(self) -> None:
@@ -118,8 +119,10 @@ class LabMachine(RuleBasedStateMachine):
     def take(self, data: st.DataObject, bench: str) -> None:
         session = self.a_session(data, SessionState.ACTIVE, SessionState.STARTING)
         before = self.table.state(session)
+        free = {name for name in BENCHES if self.is_free(name)}
         taken = self.table.reservations.take(session, WEB, bench=bench)
         if isinstance(taken, tuple):
+            assert taken[0] in free
             assert before in (SessionState.STARTING, SessionState.ACTIVE)
             self.new_fence(taken[1])
         elif taken is None:
@@ -221,6 +224,14 @@ class LabMachine(RuleBasedStateMachine):
         assert self.holds() == before
         assert not self.table.reservations.report(bench, old, f"{bench}/console", Condition.OK, "", 10**18)
 
+    @rule(bench=some_bench, duty=st.sampled_from([Duty.IN_SERVICE, Duty.IN_SERVICE, *Duty]))
+    def say(self, bench: str, duty: Duty) -> None:
+        """The owner takes a bench out of service or puts it back; who has it keeps it."""
+        before = self.holds()
+        self.table.reservations.set_duty(bench, duty, "why")
+        self.duties[bench] = duty
+        assert self.holds() == before
+
     @rule(seconds=st.sampled_from([0.1, 0.5, 2.0, 3.9]))
     def wait_alive(self, seconds: float) -> None:
         self.table.wait(seconds, *PROCESSES, WEB)
@@ -255,7 +266,8 @@ class LabMachine(RuleBasedStateMachine):
         view = self.table.view(bench)
         alive = self.store.command("ZSCORE", self.store.keys["processes"], self.host_of(bench))
         beating = alive is not None and self.table.now - float(alive) <= 4
-        return beating and all(device.hold == "none" and device.condition == "ok" for device in view.devices)
+        served = self.duties.get(bench, Duty.IN_SERVICE) is Duty.IN_SERVICE
+        return served and beating and all(device.hold == "none" and device.condition == "ok" for device in view.devices)
 
     def host_of(self, bench: str) -> str:
         return self.store.command("HGET", self.store.keys["bench_host"], bench).split()[0].decode()

@@ -39,6 +39,7 @@ class SocketLab:
         self.sockets = LabSockets(
             self.app, guard=self._guard, call=self._call, logout=self._log_out,
             make_relay=lambda send, drop: Relay(bench.feeds, bench.sessions, send, drop),
+            sort=lambda device, feed: "frames" if feed == "frames" else "bytes",
         )  # fmt: skip
         after(self.app)
         self._server = make_server("127.0.0.1", 0, self.app, threaded=True)

@@ -386,7 +386,7 @@ def test_making_sockets_leaves_no_trace_but_its_path(caplog: pytest.LogCaptureFi
     app = flask.Flask("lab")
     before = set(threading.enumerate())
     with caplog.at_level(logging.DEBUG):
-        sockets = LabSockets(app, guard=lambda: None, call=id, logout=id, make_relay=id)  # type: ignore[arg-type]
+        sockets = LabSockets(app, guard=lambda: None, call=id, logout=id, make_relay=id, sort=id)  # type: ignore[arg-type]
     assert "socketio" not in app.extensions
     assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "relay"]
     sockets.close()

@@ -1,7 +1,7 @@
 -- One beat of a process, and all the news for it: what is due, who is gone, the holds of the benches that it hosts.
 -- ARGV: time, process, first ('1' or ''), roles, highest fence it knows, 'bench=fence' it hosts ...
 -- Returns: {gone} (it was silent too long: it must take a new name) |
---          {ok, now, went back ('1' or ''), tasks queued, urgent ones of them, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, ...}}
+--          {ok, now, went back ('1' or ''), tasks queued, urgent ones of them, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, ...}, {bench in maintenance, reason, ...}, when somebody began to look at frames}
 --@include benches
 local process = ARGV[2]
 if ARGV[3] ~= "1" and not alive(process) then
@@ -11,7 +11,7 @@ local known = tonumber(redis.call("HGET", K.lab, "fence") or "0")
 local back = tonumber(ARGV[5]) > known
 local due = redis.call("ZRANGEBYSCORE", K.deadlines, "-inf", now, "LIMIT", 0, 50)
 local gone = redis.call("ZRANGEBYSCORE", K.processes, "-inf", "(" .. stamp(now - GONE), "LIMIT", 0, 20)
-local benches, holds, mine = {}, {}, {}
+local benches, holds, mine, maintained = {}, {}, {}, {}
 for i = 6, #ARGV do
   local bench, fence = string.match(ARGV[i], "^(.-)=(.*)$")
   local host = host_of(bench)
@@ -20,6 +20,11 @@ for i = 6, #ARGV do
   benches[#benches + 1] = ok and "ok" or "lost"
   if ok then
     mine[#mine + 1] = { bench, table.concat({ process, fence, host.machine, stamp(now) }, " ") }
+    local service = service_of(bench)
+    if service and service.word == "maintenance" then
+      maintained[#maintained + 1] = bench
+      maintained[#maintained + 1] = service.reason
+    end
     for _, device in ipairs(devices_of(bench)) do
       local hold = hold_of(device)
       if hold then
@@ -39,4 +44,5 @@ if back then
   redis.call("HSET", K.lab, "fence", ARGV[5])
 end
 local urgent = redis.call("LLEN", K.urgent)
-return { "ok", stamp(now), back and "1" or "", redis.call("LLEN", K.queue) + urgent, urgent, due, gone, benches, holds }
+return { "ok", stamp(now), back and "1" or "", redis.call("LLEN", K.queue) + urgent, urgent, due, gone, benches, holds, maintained,
+  redis.call("HGET", K.lab, "watched") or "" }

@@ -1,6 +1,7 @@
 -- Forget a bench that its machine declares no more: only if nobody hosts it and nothing of it is held.
 -- ARGV: time, bench, machine that forgets it
 -- Returns: forgotten | kept
+-- Its log stays, and so does what its owner said of it: a bench in maintenance is not opened because it was declared anew.
 --@include benches
 local bench = ARGV[2]
 local host = host_of(bench)

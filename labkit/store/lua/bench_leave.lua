@@ -19,6 +19,8 @@ else
 end
 redis.call("DEL", of("calls", bench .. "@" .. ARGV[3]))
 for _, device in ipairs(devices_of(bench)) do
-  redis.call("HSET", K.conditions, device, "offline " .. stamp(now) .. " its host was stopped")
+  if string.find(condition_of(device).reason, "its host was stopped", 1, true) ~= 1 then -- else its host has said more
+    set_condition(bench, device, "offline", "", "its host was stopped")
+  end
 end
 return "left"

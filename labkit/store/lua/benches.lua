@@ -13,10 +13,33 @@ local function set_hold(device, hold)
   redis.call("HSET", K.holds, device, table.concat({ hold.state, hold.fence, hold.session, hold.since, hold.till }, " "))
 end
 
--- A condition is 'condition since reason...'; its only writer is the device's host (and the claim that resets it).
+-- A condition is 'condition since blame reason...'; its only writer is the device's host (and the claim that resets it).
 local function condition_of(device)
-  local state, since, reason = string.match(redis.call("HGET", K.conditions, device) or "", "^(%S+) (%S+) ?(.*)$")
-  return state or "offline", since or "0", reason or "not opened yet"
+  local state, _, blame, reason = string.match(redis.call("HGET", K.conditions, device) or "", "^(%S+) (%S+) ?(%S*) ?(.*)$")
+  return { state = state or "offline", blame = blame and blame ~= "-" and blame or "", reason = reason or "not opened yet" }
+end
+
+-- One line of a bench's log. device: '' for the bench as a whole; blame: '' nobody's.
+local function log_change(bench, device, before, after, reason, blame)
+  redis.call("XADD", of("bench_log", bench), "MAXLEN", "1000", "*", "at", stamp(now), "device", device, "before", before,
+    "after", after, "reason", reason, "blame", blame)
+end
+
+-- Set a condition and write it to the log. Returns whether that was any news.
+local function set_condition(bench, device, state, blame, reason)
+  local was = condition_of(device)
+  if was.state == state and was.reason == reason then
+    return false
+  end
+  redis.call("HSET", K.conditions, device, table.concat({ state, stamp(now), blame == "" and "-" or blame, reason }, " "))
+  log_change(bench, device, was.state, state, reason, blame)
+  return true
+end
+
+-- What the lab's owner has said of a bench, nil where nothing: 'drained since reason' or 'maintenance since reason'.
+local function service_of(bench)
+  local word, since, reason = string.match(redis.call("HGET", K.bench_service, bench) or "", "^(%S+) (%S+) ?(.*)$")
+  return word and { word = word, since = since, reason = reason } or nil
 end
 
 local function host_of(bench)
@@ -32,21 +55,25 @@ local function devices_of(bench)
   return names
 end
 
--- nil where the bench can be given out, else a row: bench, why, and two facts of the why.
-local function refusal(bench)
+-- nil where the bench can be given out, else a row: bench, why, and two facts of the why. session: the one that asks.
+local function refusal(bench, session)
+  local service = service_of(bench)
+  if service then
+    return { bench, service.word, service.since, service.reason }
+  end
   for _, device in ipairs(devices_of(bench)) do
     local hold = hold_of(device)
     if hold then
-      return { bench, hold.state, hold.since, hold.till }
+      return { bench, (hold.session == session and "own-" or "") .. hold.state, hold.since, hold.till }
     end
   end
   if not alive(host_of(bench).process) then
     return { bench, "no-host", "", "" }
   end
   for _, device in ipairs(devices_of(bench)) do
-    local condition, _, reason = condition_of(device)
-    if condition ~= "ok" then
-      return { bench, condition, device, reason }
+    local condition = condition_of(device)
+    if condition.state ~= "ok" then
+      return { bench, condition.state, device, condition.reason }
     end
   end
   return nil
@@ -66,7 +93,7 @@ local function has_all(have, wanted)
 end
 
 -- The free bench that was used least recently and fits: its name, or nil and a row for each bench that was refused.
-local function pick(want, features, excluded)
+local function pick(want, features, excluded, session)
   local best, best_used, rows, skip = nil, nil, {}, {}
   for _, bench in ipairs(words(excluded)) do
     skip[bench] = true
@@ -76,7 +103,7 @@ local function pick(want, features, excluded)
   for _, bench in ipairs(names) do
     local fits = (want == "" or want == bench) and has_all(redis.call("HGET", K.bench_features, bench), features)
     if fits and not skip[bench] then
-      local row = refusal(bench)
+      local row = refusal(bench, session)
       if row then
         rows[#rows + 1] = row
       else

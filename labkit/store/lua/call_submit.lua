@@ -1,6 +1,6 @@
 -- Hand a call to the host of a device, if the caller's fence is the device's, and the task that calls still runs here.
 -- ARGV: time, bench, device, fence, payload, task ('' none), process of the task
--- Returns: {submitted, now, fence of the host's claim} | {lost, hold's state or 'over', since, until} | {no-host} | {offline | faulty, reason} | {task-lost}
+-- Returns: {submitted, now, fence of the host's claim} | {lost, hold's state or 'over', since, until} | {no-host} | {offline | faulty, reason, blame} | {task-lost}
 --@include benches
 local bench, device = ARGV[2], ARGV[3]
 local hold = hold_of(device)
@@ -22,9 +22,9 @@ local host = host_of(bench)
 if not alive(host.process) then
   return { "no-host" }
 end
-local condition, _, reason = condition_of(device)
-if condition ~= "ok" then
-  return { condition, reason }
+local condition = condition_of(device)
+if condition.state ~= "ok" then
+  return { condition.state, condition.reason, condition.blame }
 end
 redis.call("RPUSH", of("calls", bench .. "@" .. host.fence), ARGV[5])
 return { "submitted", stamp(now), host.fence }

@@ -10,7 +10,7 @@ local active = s.state == "active" and not over(s)
 if not starting and not active or task_lost(ARGV[7], ARGV[8]) then
   return { "lost" }
 end
-local bench, rows = pick(ARGV[4], ARGV[5], ARGV[6])
+local bench, rows = pick(ARGV[4], ARGV[5], ARGV[6], id)
 if not bench then
   return { "refused", rows }
 end

@@ -8,7 +8,7 @@ local length = tonumber(ARGV[9])
 local max_date = math.min(tonumber(ARGV[8]) or now, now) + length
 local bench, rows = nil, nil
 if wish ~= "-" then
-  bench, rows = pick(wish, features, excluded)
+  bench, rows = pick(wish, features, excluded, id)
   if not bench then
     return { "refused", rows }
   end

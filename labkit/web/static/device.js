@@ -22,7 +22,7 @@ export class Device extends EventTarget {
     this.kind = data.kind;
     /** Commands that this page may call: name -> {help, schema}. */
     this.commands = Object.fromEntries(Object.entries(data.commands).filter(([, command]) => command.panel));
-    /** Feeds by name: {type: "bytes" or "state"}. */
+    /** Feeds by name: {type: "bytes", "state" or "frames"}. */
     this.feeds = data.feeds;
     /** Address of labkit's static files, ends with a slash. */
     this.assets = assets;

@@ -1,16 +1,19 @@
 /**
  * The feeds that the page listens to: each is resumed where it stopped after a broken connection, and acknowledged when
- * its listener is done with the data. Used by session.js and device.js.
+ * its listener is done with the data. Of a feed of frames only the newest is sent. Used by session.js and device.js.
  */
 
-/** @import { FeedMessage } from "./types.js" */
+/** @import { FeedMessage, FrameMessage } from "./types.js" */
 /** @import { Session } from "./session.js" */
 
 /**
  * lost: bytes that were dropped before this data, -1 for an unknown number. history: kept from before the page was
- * there (so a terminal must not answer it).
+ * there (so a terminal must not answer it). A frame has neither.
  * @typedef {{lost: number, history: boolean}} FeedNote
  * @typedef {(data: any, note: FeedNote) => void | Promise<void>} FeedListener
+ *
+ * One picture. captured: seconds since 1970 by the lab's clock.
+ * @typedef {{jpeg: Uint8Array, captured: number, width: number, height: number}} Frame
  */
 
 class Subscription {
@@ -22,6 +25,8 @@ class Subscription {
     this.failed = failed;
     /** @type {string | null} where to resume: behind the last data that this page has */
     this.cursor = null;
+    /** Number of the last frame that came. */
+    this.frame = 0;
     this.connection = 0;
     this.done = Promise.resolve();
   }
@@ -51,6 +56,7 @@ export class Feeds {
       if (this._all.get(name) !== subscription) return;
       this._all.delete(name);
       this._session.tell("unsubscribe", { device, feed });
+      if (subscription.frame) this._session.tell("ack", { device, feed, id: subscription.frame });
     };
   }
 
@@ -85,6 +91,23 @@ export class Feeds {
       .then(() => {
         if (connection === this._connection) this._session.tell("ack", { device, feed, cursor });
       });
+  }
+
+  /** One frame after another, as fast as the listener can show them. @param {FrameMessage} message */
+  receiveFrame({ device, feed, id, captured, width, height, data }) {
+    const name = key(device, feed);
+    const subscription = this._all.get(name);
+    const connection = this._connection;
+    const acknowledge = () => connection === this._connection && this._session.tell("ack", { device, feed, id });
+    if (!subscription) {
+      acknowledge(); // it was on its way when the page stopped listening; the next listener's frames wait for this
+      return;
+    }
+    subscription.frame = id;
+    const frame = { jpeg: new Uint8Array(data), captured, width, height };
+    subscription.done = subscription.done
+      .then(() => (this._all.get(name) === subscription ? hand(subscription, frame, { lost: 0, history: false }) : undefined))
+      .then(acknowledge);
   }
 }
 

@@ -1,8 +1,9 @@
 /**
  * The panel of a device whose kind brings none: a form for each command that the page may call, made from the command's
- * schema, and the last that each feed gave. Used by card.js.
+ * schema, and the last that each feed gave, of a feed of frames its picture. Used by card.js.
  */
 import { make, readable } from "./elements.js";
+import { showFrames } from "./picture.js";
 
 /** @import { Device } from "./device.js" */
 /** @import { Schema } from "./types.js" */
@@ -18,6 +19,21 @@ export function mount(element, device) {
 
 /** @param {Device} device @param {string} feed */
 function makeFeed(device, feed) {
+  const shown = device.feeds[feed].type === "frames" ? makePicture(device, feed) : makeText(device, feed);
+  return make("fieldset", {}, make("legend", {}, readable(feed)), ...makeHelp(device.feeds[feed].help), shown);
+}
+
+/** @param {Device} device @param {string} feed */
+function makePicture(device, feed) {
+  const canvas = make("canvas", { role: "img", "aria-label": `Feed ${feed}: no picture yet`, "data-feed": feed });
+  showFrames(device, feed, canvas, ({ width, height }) => {
+    canvas.setAttribute("aria-label", `Feed ${feed}: a picture of ${width} × ${height}`);
+  });
+  return canvas;
+}
+
+/** @param {Device} device @param {string} feed */
+function makeText(device, feed) {
   const shown = make("pre", { tabIndex: 0, "aria-label": `Feed ${feed}`, "data-feed": feed });
   const decoder = new TextDecoder();
   device.subscribe(feed, (data, { lost }) => {
@@ -29,7 +45,7 @@ function makeFeed(device, feed) {
     shown.textContent = (shown.textContent + gap + decoder.decode(data, { stream: true })).slice(-FEED_KEEPS);
     shown.scrollTop = shown.scrollHeight;
   });
-  return make("fieldset", {}, make("legend", {}, readable(feed)), ...makeHelp(device.feeds[feed].help), shown);
+  return shown;
 }
 
 /** @param {string} [text] */

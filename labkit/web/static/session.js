@@ -141,6 +141,7 @@ export class Session extends EventTarget {
     socket.on("disconnect", (why) => this._disconnected(why));
     socket.on("connect_error", (error) => this._refused(error));
     socket.on("feed", (message) => this.feeds.receive(message));
+    socket.on("frame", (message) => this.feeds.receiveFrame(message));
     socket.on("device", (news) => this._emit("device", news));
     socket.on("task", (news) => this._emit("task", news));
     socket.on("store", ({ ok }) => this._emit("store", ok));

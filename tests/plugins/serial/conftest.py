@@ -13,7 +13,7 @@ import pytest
 
 from labkit.testing.board import BoardProcess
 from labkit_plugins.serial import SerialOptions, SerialPort, SimulatedSerialPort
-from labkit_plugins.serial.control import Control, ControlError
+from labkit_plugins.twins.control import Control, ControlError
 
 
 @dataclass

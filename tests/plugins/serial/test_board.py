@@ -112,8 +112,38 @@ def test_hung_board_takes_nothing_until_it_resumes(board: BoardProcess) -> None:
     os.write(tty, b"led 1 on\r")
     assert board.control("led?")["leds"]["1"] is False
     assert board.received() == b""
-    board.control("resume")
+    board.control("normal")
     read_until(tty, b"led 1 is on")
+    os.close(tty)
+
+
+def test_slow_board_answers_byte_by_byte_until_it_is_normal(board: BoardProcess) -> None:
+    tty = open_tty(board.path)
+    read_until(tty, PROMPT)
+    board.control("slow")
+    os.write(tty, b"flood 3000\r")  # five minutes of it
+    came = read_until(tty, b"fl")
+    assert len(came) < 3000
+    board.control("normal")
+    assert len(came + read_until(tty, PROMPT)) == len(b"flood 3000\r\n") + 3000 + len(b"\r\n> ")
+    os.close(tty)
+
+
+def test_garbage_is_noise_between_the_answers_and_in_them(board: BoardProcess) -> None:
+    tty = open_tty(board.path)
+    read_until(tty, PROMPT)
+    board.control("garbage")
+    assert select.select([tty], [], [], 10)[0]  # nobody has asked anything
+    board.control("normal")
+    os.write(tty, b"led 1\r")
+    read_until(tty, b"led 1 is off\r\n> ")
+    board.control("garbage")
+    os.write(tty, b"flood 1000\r")
+    board.wait_received(b"flood 1000\r")
+    board.control("ready")
+    board.control("normal")
+    os.write(tty, b"led 2\r")
+    assert b"0123456789abcdef" * 4 not in read_until(tty, b"led 2 is off\r\n> ")
     os.close(tty)
 
 

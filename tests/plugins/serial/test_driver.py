@@ -113,7 +113,7 @@ def test_write_to_a_far_end_that_does_not_read_is_ended_by_interrupt(open_port: 
     port = open_port(write_timeout=60)
     board.control("hang")
     assert interrupted(port, lambda: port.write(b"x" * 1_000_000)) < 2
-    board.control("resume")
+    board.control("normal")
     port.write(b"echo after\r")
     assert board.wait_received(b"echo after\r")
 

@@ -101,3 +101,10 @@ def test_halt_after_ctrl_c_works_whatever_came_before(noise: bytes) -> None:
 def test_how_bytes_are_cut_makes_no_difference(data: bytes, cut: int) -> None:
     whole, cut_up = Firmware(lambda: 0.0), Firmware(lambda: 0.0)
     assert whole.feed(data) == cut_up.feed(data[:cut]) + cut_up.feed(data[cut:])
+
+
+def test_button_says_so_and_shows_again_what_was_typed(firmware: Firmware) -> None:
+    firmware.feed(b"led 1")
+    assert firmware.press(True) == b"\r\nbutton pressed\r\n> led 1"
+    assert firmware.press(False) == b"\r\nbutton released\r\n> led 1"
+    assert b"led 1 is on" in firmware.feed(b" on\r")

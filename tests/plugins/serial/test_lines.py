@@ -14,7 +14,7 @@ import pytest
 from labkit.errors import InterruptedCallError, SafeStateError
 from labkit.testing.board import BoardProcess
 from labkit_plugins.serial import SerialOptions, SerialPort
-from labkit_plugins.serial.lines import TIOCCBRK, TIOCSBRK, Levels, Lines
+from labkit_plugins.serial.lines import TIOCCBRK, TIOCSBRK, Levels, Lines, NoBreakError
 from tests.plugins.serial.conftest import RecordingLink
 
 DTR, RTS, CTS = termios.TIOCM_DTR, termios.TIOCM_RTS, termios.TIOCM_CTS
@@ -155,6 +155,16 @@ def test_tty_without_lines_has_no_levels_and_no_error(code: int) -> None:
     assert lines.levels() is None
     assert lines.set(dtr=True) is False
     lines.set_break(False)
+
+
+def test_port_that_knows_no_break_has_none_to_end_and_says_so_where_one_is_to_begin() -> None:
+    def ioctl(fd: int, request: int, argument: bytes) -> bytes:
+        raise OSError(errno.EOPNOTSUPP, "as cdc-acm of Linux 6.1 does")
+
+    lines = Lines(0, ioctl)
+    lines.set_break(False)
+    with pytest.raises(NoBreakError, match="can't send a break"):
+        lines.set_break(True)
 
 
 def test_port_that_has_gone_is_an_error() -> None:

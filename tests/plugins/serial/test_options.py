@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from labkit.plugin import Takes
 from labkit_plugins.serial.options import SerialOptions
 
 
@@ -55,3 +56,36 @@ def test_every_option_has_a_line_of_help() -> None:
     schema = SerialOptions.model_json_schema()
     for model in (schema, *schema["$defs"].values()):
         assert [name for name, key in model["properties"].items() if not key.get("description")] == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "what", "path"),
+    [
+        ({"port": "/dev//serial/./by-id/x"}, "/dev/serial/by-id/x", ("port",)),
+        ({"match": {"usb_serial": "7543"}}, "USB serial number 7543", ("match", "usb_serial")),
+        (
+            {"match": {"usb_interface": 1, "usb_serial": "7543", "usb_id": "2341:00AB"}},
+            "USB serial number 7543, USB id 2341:00ab, USB interface 1",
+            ("match", "usb_serial"),
+        ),
+        ({"match": {"usb_id": "1A86:7523"}}, "USB id 1a86:7523", ("match", "usb_id")),
+    ],
+)
+def test_device_takes_what_its_declaration_names(declared: dict[str, Any], what: str, path: tuple[str, ...]) -> None:
+    assert SerialOptions.model_validate(declared).takes() == [Takes(what=what, path=path)]
+
+
+def test_device_that_names_nothing_takes_nothing() -> None:
+    assert SerialOptions(simulate=True).takes() == ()
+
+
+@pytest.mark.parametrize("port", ["/dev/ttyUSB0", "/dev/ttyACM12", "/dev/ttyCH343USB0"])
+def test_port_that_is_counted_is_doubtful(port: str) -> None:
+    (doubt,) = SerialOptions(port=port).doubts()
+    assert doubt.path == ("port",)
+    assert doubt.message.startswith(f"{port} may be another device after a restart or a replug.")
+
+
+@pytest.mark.parametrize("port", ["/dev/ttyS0", "/dev/ttyAMA0", "/dev/serial/by-id/usb-x_ttyUSB0", "/tmp/board"])
+def test_port_with_a_lasting_name_is_not(port: str) -> None:
+    assert SerialOptions(port=port).doubts() == ()

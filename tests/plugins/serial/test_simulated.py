@@ -16,7 +16,7 @@ import pytest
 from labkit.errors import DeviceOfflineError
 from labkit.plugin import commands_of, feeds_of
 from labkit_plugins.serial import SerialOptions, SerialPort, SimulatedSerialPort, labkit_drivers, labkit_panels
-from labkit_plugins.serial.control import Control
+from labkit_plugins.twins.control import Control
 from tests.plugins.serial.conftest import RecordingLink, end_board, finish
 
 # A host of its own: opens the twin in the folder given, tells the board's process, and stays.
@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from labkit_plugins.serial import SerialOptions, SimulatedSerialPort
-from labkit_plugins.serial.control import Control
+from labkit_plugins.twins.control import Control
 link = SimpleNamespace(name="bench-1/console", folder=Path(sys.argv[1]), emit=lambda *_: None, lost=print)
 port = SimulatedSerialPort(SerialOptions(simulate=True), link)
 port.open()
@@ -159,7 +159,7 @@ def test_board_ends_with_its_killed_host_and_the_next_host_gets_its_own(
 def test_board_of_a_living_host_is_refused_by_its_process(
     twin: SimulatedSerialPort, link: RecordingLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labkit_plugins.serial.simulated._END_TIMEOUT", 0.2)
+    monkeypatch.setattr("labkit_plugins.twins.programtwin.END_TIMEOUT", 0.2)
     command = [sys.executable, "-c", HOST, str(link.folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as host:
         assert host.stdout is not None

@@ -21,31 +21,39 @@ class Fan(Driver[FanOptions]):
     kind = "fan"
     speed = Feed(int, help="Speed of the fan in percent, each time that it was set.")
 
+    file: Path | None = None
+
     def open(self) -> None:
         self.file = self.find()
 
     def close(self) -> None:
-        pass  # each use of the file opens and closes it
+        self.file = None  # each use of the file opens and closes it
 
     def interrupt(self) -> None:
         pass  # nothing here ever waits
 
     def make_safe(self) -> None:
         level = round(self.options.safe * 2.55)
-        self.file.write_text(str(level))
-        if int(self.file.read_text()) != level:
+        self.pwm.write_text(str(level))
+        if int(self.pwm.read_text()) != level:
             raise SafeStateError(f"The fan '{self.link.name}' does not take its safe speed.", device=self.link.name)
 
     @command(panel=True)
     def set_speed(self, percent: Percent) -> None:
         """Set the speed in percent."""
-        self.file.write_text(str(round(percent * 2.55)))
+        self.pwm.write_text(str(round(percent * 2.55)))
         self.speed.emit(percent)
 
     @command
     def get_speed(self) -> int:
         """Read the speed in percent."""
-        return round(int(self.file.read_text()) / 2.55)
+        return round(int(self.pwm.read_text()) / 2.55)
+
+    @property
+    def pwm(self) -> Path:
+        if self.file is None:
+            raise DeviceOfflineError(f"The fan '{self.link.name}' is not open.", device=self.link.name)
+        return self.file
 
     def find(self) -> Path:
         if not self.options.pwm.exists():

@@ -1,7 +1,7 @@
-"""The control channel of a simulated board: one request, one answer, each a packet on a Unix socket.
+"""The control channel of a simulated device: one request, one answer, each a packet on a Unix socket.
 
-Used by the board program and by the twin. Stdlib only. A socket's address may have 107 bytes at most, and a folder of
-a test or a user is easily longer; so it is named through the folder's descriptor.
+Used by the programs of twins, by the twins, and by tests. Stdlib only. A socket's address may have 107 bytes at most,
+and a folder of a test or a user is easily longer; so it is named through the folder's descriptor.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+CONTROL = "control"
+"""Name of the control channel in the folder of a device."""
 
 PACKET = 65536
 
@@ -28,7 +31,7 @@ def short_address(path: Path) -> Iterator[str]:
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening socket at `path`, for its owner only; what lies there from a dead board is replaced."""
+    """A listening socket at `path`, for its owner only; what lies there from a dead program is replaced."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
@@ -43,11 +46,11 @@ def listen(path: Path) -> socket.socket:
 
 
 class ControlError(ConnectionError):
-    """The board does not answer, or refused the request."""
+    """The simulated device does not answer, or refused the request."""
 
 
 class Control:
-    """A connection to a board's control channel. Errors of `with Control(path)`: OSError where no board listens."""
+    """A connection to a control channel. Errors of `with Control(path)`: OSError where no program listens there."""
 
     def __init__(self, path: Path, timeout: float = 5.0):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -63,18 +66,29 @@ class Control:
         """Send one request and return its answer. Errors: `ControlError`."""
         try:
             self._socket.send(request.encode())
-            packet = self._socket.recv(PACKET)
+            answer = self.receive()
         except OSError as error:
-            raise ControlError(f"The simulated board did not answer to {request!r}: {error}.") from error
-        if not packet:
-            raise ControlError(f"The simulated board ended before it answered to {request!r}.")
-        answer: dict[str, Any] = json.loads(packet)
+            raise ControlError(f"The simulated device did not answer to {request!r}: {error}.") from error
+        if answer is None:
+            raise ControlError(f"The simulated device ended before it answered to {request!r}.")
         if "error" in answer:
-            raise ControlError(f"The simulated board refused {request!r}: {answer['error']}")
+            raise ControlError(f"The simulated device refused {request!r}: {answer['error']}")
         return answer
 
+    def receive(self) -> dict[str, Any] | None:
+        """The next packet: after `watch`, what is pushed; None where the program has ended. Errors: TimeoutError."""
+        packet = self._socket.recv(PACKET)
+        if not packet:
+            return None
+        answer: dict[str, Any] = json.loads(packet)
+        return answer
+
+    def fileno(self) -> int:
+        """For `poll`: readable where `receive` has something to say."""
+        return self._socket.fileno()
+
     def wait_for_end(self, seconds: float) -> bool:
-        """Wait until the board's process has ended and removed its files; False where it still lives."""
+        """Wait until the program has ended and removed its files; False where it still lives."""
         self._socket.settimeout(seconds)
         try:
             while self._socket.recv(PACKET):

@@ -1,4 +1,4 @@
-"""How a blocked operation of one thread is ended by another. Used by the serial driver.
+"""How a blocked operation of one thread is ended by another. Used by the serial and the GPIO driver.
 
 Each operation has an eventfd of its own, which it waits on together with its tty: an interrupt reaches what is
 running now and can leave no mark on what comes next.

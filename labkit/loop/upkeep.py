@@ -1,0 +1,105 @@
+"""Upkeep: everything that is done with a device but its calls: opening, making safe, looking, resting, closing.
+
+Used by `device_runner`, on the device's own thread. None of it is interrupted by a fence, for it is what a new fence
+waits for; a look at its health gives way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from labkit.loop.answers import RESERVATION_OVER
+from labkit.loop.blame import IN_MAINTENANCE
+from labkit.loop.device_state import OPENING, DeviceState
+from labkit.loop.health import HealthSchedule
+from labkit.loop.operation import Occupation
+from labkit.loop.suspended import Suspended
+from labkit.store.reservations import Blame, Condition
+
+OPEN_SECONDS = 30.0
+STOPPED = "its host was stopped"
+
+
+class Upkeep:
+    """safe_seconds: how long making safe and a look may take. report: tells the host of the device's condition."""
+
+    def __init__(
+        self,
+        state: DeviceState,
+        occupation: Occupation,
+        suspended: Suspended,
+        health: HealthSchedule,
+        *,
+        safe_seconds: float,
+        report: Callable[[], None],
+    ):
+        self._state = state
+        self._occupation = occupation
+        self._suspended = suspended
+        self._health = health
+        self._safe_seconds = safe_seconds
+        self._report = report
+
+    def secure(self, what: str, fence: int, seconds: float) -> None:
+        """Open the device where it is not, make it safe, read back. Sets the condition and tells nobody yet."""
+        self._suspended.end(RESERVATION_OVER)
+        with self._occupation.during(what, fence, seconds) as operation:
+            self._state.secure(operation)
+        self._health.put_off()
+
+    def reopen(self, fence: int, releasing: int) -> None:
+        """Close and open the device. releasing: the fence of a release that is dealt with by that, 0: none."""
+        self._suspended.end("its device was opened anew")
+        self._state.shut()
+        self.secure("opening", fence, OPEN_SECONDS)
+        self._state.deal_with(releasing)
+        self._report()
+
+    def release(self, fence: int) -> None:
+        """Force the device free; its session's calls are over. Make safe, read back; else reopen; else faulty."""
+        self.secure("making safe", fence, self._safe_seconds)
+        self._state.deal_with(fence)
+        self._report()
+
+    def look(self, fence: int, wanted: Callable[[], bool]) -> None:
+        """Look whether the device works, unless somebody wants it. A look that gave way is made up for later."""
+        operation = self._occupation.begin_unless(wanted, "a look at its health", fence, self._safe_seconds)
+        if operation is None:
+            return
+        try:
+            self._state.look(operation)
+        finally:
+            self._occupation.end(operation)
+        self._health.put_off()
+        if self._state.condition is not Condition.OK:
+            self._report()
+
+    def rest(self, fence: int, reason: str) -> None:
+        """Make the device safe and close it, so that people and other programs can have it."""
+        with self._occupation.during("making safe", fence, self._safe_seconds):
+            blame, failure = self._state.make_safe_and_shut()
+        text = f"{reason}; it could not be made safe before: {failure}" if failure else reason
+        self._state.set(Condition.OFFLINE, text, blame or IN_MAINTENANCE)
+        self._report()
+
+    def wake(self) -> None:
+        """Say that the device that rested is being opened."""
+        self._state.set(Condition.OFFLINE, OPENING)
+        self._report()
+
+    def gone(self, reason: str, blame: Blame) -> None:
+        """The device was unplugged: close it. It is tried again by itself."""
+        self._suspended.end(f"its device went offline: {reason}")
+        self._state.shut()
+        self._state.set(Condition.OFFLINE, reason, blame)
+        self._report()
+
+    def shut(self, fence: int) -> None:
+        """The end of the host: make safe if open, and close."""
+        self._suspended.end("its host stops")
+        with self._occupation.during("making safe", fence, self._safe_seconds):
+            blame, failure = self._state.make_safe_and_shut()
+        text = f"{STOPPED}, and could not make it safe: {failure}" if failure else STOPPED
+        self._state.set(Condition.OFFLINE, text, blame)
+        if failure:
+            self._report()  # else the host says so for all its devices at once

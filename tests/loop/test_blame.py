@@ -1,0 +1,123 @@
+"""Whose fault it is, from what was raised: one table."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from labkit import errors
+from labkit.loop.blame import blame_for, remedy_for
+from labkit.store.reservations import Blame, Condition
+from tests.loop.runner_bench import RunnerBench
+
+
+def raised_from(error: Exception, cause: Exception) -> Exception:
+    """The error as a driver raises it from another one."""
+    try:
+        raise error from cause
+    except Exception as found:
+        return found
+
+
+def os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize(
+    ("error", "blame"),
+    [
+        (errors.CommandError("no such command"), Blame.USER),
+        (errors.SafeStateError("red reads back 1"), Blame.DEVICE),
+        (errors.DeviceOfflineError("unplugged"), Blame.DEVICE),
+        (TimeoutError("no answer"), Blame.DEVICE),
+        (errors.TimeoutError("no answer"), Blame.DEVICE),
+        (EOFError("closed"), Blame.DEVICE),
+        (os_error(errno.EIO), Blame.DEVICE),
+        (os_error(errno.ENODEV), Blame.DEVICE),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), Blame.DEVICE),
+        (PermissionError(errno.EACCES, "no"), Blame.LAB),
+        (os_error(errno.EBUSY), Blame.LAB),
+        (raised_from(errors.DeviceOfflineError("not let in"), PermissionError(errno.EPERM, "no")), Blame.LAB),
+        (raised_from(errors.DeviceOfflineError("busy"), os_error(errno.EBUSY)), Blame.LAB),
+        (errors.DeviceOfflineError("process 7 has it open", blame="lab"), Blame.LAB),
+        (ModuleNotFoundError("No module named 'gpiod'", name="gpiod"), Blame.LAB),
+        (raised_from(RuntimeError("no library"), ImportError("libgpiod.so.3")), Blame.LAB),
+        (ValueError("a bug"), Blame.DRIVER),
+        (KeyError("a bug"), Blame.DRIVER),
+        (os_error(errno.EBADF), Blame.DRIVER),
+        (errors.DeviceOfflineError("says nonsense", blame="nonsense"), Blame.DEVICE),
+        (SystemExit(1), Blame.DRIVER),
+    ],
+)
+def test_blame_by_what_was_raised(error: BaseException, blame: Blame) -> None:
+    assert blame_for(error) is blame
+
+
+def test_what_was_only_being_handled_counts_too_unless_it_is_hidden() -> None:
+    def fails(hide: bool) -> BaseException:
+        try:
+            try:
+                raise PermissionError(errno.EACCES, "no")
+            except PermissionError:
+                if hide:
+                    raise RuntimeError("a bug") from None
+                raise RuntimeError("a bug")  # noqa: B904
+        except RuntimeError as error:
+            return error
+
+    assert (blame_for(fails(False)), blame_for(fails(True))) == (Blame.LAB, Blame.DRIVER)
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """labkit as it is installed: what its extras bring is in its metadata."""
+    folder = tmp_path / "labkit-9.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: labkit\nVersion: 9\nRequires-Dist: click\n"
+        "Requires-Dist: gpiod>=2.2; extra == 'gpio'\nRequires-Dist: av>=14; extra == \"camera\"\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "command"),
+    [
+        (ModuleNotFoundError("No module named 'gpiod'", name="gpiod"), 'pip install "labkit[gpio]"'),
+        (ModuleNotFoundError("No module named 'av.video'", name="av.video"), 'pip install "labkit[camera]"'),
+        (
+            raised_from(RuntimeError("why"), ModuleNotFoundError("No module named 'av'", name="av")),
+            'pip install "labkit[camera]"',
+        ),
+        (ModuleNotFoundError("No module named 'click'", name="click"), ""),
+        (ModuleNotFoundError("No module named 'theirs'", name="theirs"), ""),
+        (ImportError("cannot import name 'x'"), ""),
+        (ValueError("a bug"), ""),
+    ],
+)
+def test_missing_library_of_an_extra_has_its_command(installed: None, error: Exception, command: str) -> None:
+    assert remedy_for(error) == command
+
+
+def test_device_whose_library_is_missing_says_what_brings_it(installed: None, tmp_path: Path) -> None:
+    with RunnerBench(tmp_path) as bench:
+        bench.world.failing["open"] = ModuleNotFoundError("No module named 'gpiod'", name="gpiod")
+        bench.start()
+        condition, reason, _, blame = bench.runner.facts
+        assert (condition, blame) == (Condition.FAULTY, Blame.LAB)
+        assert reason.endswith('. Run: pip install "labkit[gpio]"')
+
+
+def test_call_that_runs_longer_than_its_caller_allows_is_the_callers_fault(tmp_path: Path) -> None:
+    with RunnerBench(tmp_path) as bench:
+        bench.start()
+        call = bench.call("block")
+        bench.acts("blocks")
+        now = bench.runner._occupation.now
+        assert now is not None
+        now.until = 0.0
+        bench.runner.enforce()
+        assert (bench.answer(call).error, bench.answer(call).blame) == ("CallLostError", "user")

@@ -1,0 +1,60 @@
+"""What runners say on its way to listeners: each change once, in order, and nobody waits for a slow listener."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any
+
+from labkit.loop.reports import Reports
+from labkit.plugin import DeviceEvent
+from labkit.store.connection import Store
+from labkit.store.reservations import Reservations
+from tests.toy import GUARD, wait_until
+
+
+class Runner:
+    """What of a runner is announced."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.changes: deque[DeviceEvent] = deque()
+
+    def change(self, condition: str) -> None:
+        self.changes.append(DeviceEvent(at=1.0, device=self.name, before="ok", condition=condition))
+
+
+def test_who_reports_while_a_listener_is_busy_does_not_wait_and_nothing_is_lost(store: Store) -> None:
+    heard: list[tuple[str, str]] = []
+    at_it, gate = threading.Event(), threading.Event()
+
+    def listen(event: DeviceEvent) -> None:
+        heard.append((event.device, event.condition))
+        at_it.set()
+        assert gate.wait(GUARD)
+
+    reports = Reports(Reservations(store), listen)
+    first: Any = Runner("bench-1/leds")
+    second: Any = Runner("bench-1/console")
+    first.change("faulty")
+    thread = threading.Thread(target=reports.announce, args=(first,), name="first")
+    thread.start()
+    assert at_it.wait(GUARD)
+    second.change("offline")
+    reports.announce(second)  # returns at once
+    second.change("ok")
+    reports.announce(second)
+    assert heard == [("bench-1/leds", "faulty")]
+    gate.set()
+    thread.join(GUARD)
+    wait_until(lambda: len(heard) == 3, "all changes")
+    assert heard[1:] == [("bench-1/console", "offline"), ("bench-1/console", "ok")]
+
+
+def test_without_a_listener_changes_are_not_kept(store: Store) -> None:
+    reports = Reports(Reservations(store), None)
+    runner: Any = Runner("bench-1/leds")
+    runner.change("faulty")
+    reports.announce(runner)
+    assert not runner.changes
+    assert not reports._events

@@ -1,0 +1,224 @@
+"""What tests of the camera need: a link that remembers, cameras that are closed, a network camera, pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageDraw
+
+from labkit.plugin import Frame
+from labkit_plugins.camera import Camera, CameraOptions, SimulatedCamera
+from labkit_plugins.twins.control import Control, ControlError
+
+BOUNDARY = "picture"
+
+
+@dataclass
+class RecordingLink:
+    """A device's link that keeps what the driver gave, and lets a test wait for it."""
+
+    folder: Path
+    name: str = "bench-1/camera"
+    looked_at: bool = False
+    frames: list[Frame] = field(default_factory=list)
+    signals: list[dict[str, Any]] = field(default_factory=list)
+    losses: list[str] = field(default_factory=list)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def emit(self, feed: str, data: Any) -> None:
+        with self.changed:
+            (self.frames if feed == "frames" else self.signals).append(data)
+            self.changed.notify_all()
+
+    def lost(self, reason: str) -> None:
+        with self.changed:
+            self.losses.append(reason)
+            self.changed.notify_all()
+
+    def watched(self, feed: str) -> bool:
+        assert feed == "frames"
+        return self.looked_at
+
+    def wait_frames(self, count: int, after: int = 0) -> list[Frame]:
+        """So many pictures, behind the first `after` ones."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.frames) >= after + count, 30), self.signals
+            return self.frames[after:]
+
+    def wait_signal(self, signal: bool, after: int = 0) -> dict[str, Any]:
+        """The first state with this signal, behind the first `after` ones."""
+
+        def found() -> dict[str, Any] | None:
+            return next((said for said in self.signals[after:] if said["signal"] is signal), None)
+
+        with self.changed:
+            said = self.changed.wait_for(found, 30)
+            assert said, self.signals
+            return said
+
+    def wait_lost(self) -> str:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.losses, 30)
+            return self.losses[0]
+
+
+class NetworkCamera:
+    """A camera that gives MJPEG over HTTP, as `multipart/x-mixed-replace`; what it does can be changed at any time."""
+
+    def __init__(self, pictures: list[bytes], port: int = 0):
+        self.pictures = pictures
+        self.interval = 0.02
+        self.silent = False
+        self.requests: list[str] = []
+        self.changed = threading.Condition()
+        self.viewers = 0
+        self._stopping = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}/stream"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), name="network-camera")
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self.wait_viewers(0)
+
+    def wait_viewers(self, count: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.viewers == count, 30), self.viewers
+
+    def _count(self, step: int) -> None:
+        with self.changed:
+            self.viewers += step
+            self.changed.notify_all()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        camera = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                camera.requests.append(self.path)
+                camera._count(1)
+                try:
+                    self.send_response(200)
+                    self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+                    self.end_headers()
+                    camera._stream(self.wfile, self.connection)
+                except OSError:
+                    pass
+                finally:
+                    camera._count(-1)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        return Handler
+
+    def _stream(self, out: Any, connection: Any) -> None:
+        number = 0
+        while not self._stopping.wait(self.interval):
+            if self.silent:
+                connection.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    if not connection.recv(1):
+                        return
+                connection.setblocking(True)
+                continue
+            data = self.pictures[number % len(self.pictures)]
+            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+            out.write(head.encode() + data + b"\r\n")
+            number += 1
+
+
+def jpeg(number: int = 0, size: tuple[int, int] = (160, 120)) -> bytes:
+    """A picture that is like no other one."""
+    image = Image.new("RGB", size, (40 + 20 * number % 200, 90, 160))
+    ImageDraw.Draw(image).text((10, 10), f"picture {number}", fill=(255, 255, 255))
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    """A picture as pixels; fails where it is none."""
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image.convert("RGB")
+
+
+def eventually(fact: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Wait until `fact()` is true; its value."""
+    ends, pause = time.monotonic() + seconds, threading.Event()
+    while not (value := fact()):
+        assert time.monotonic() < ends, "it never came true"
+        pause.wait(0.01)
+    return value
+
+
+@pytest.fixture
+def pictures() -> list[bytes]:
+    return [jpeg(number) for number in range(5)]
+
+
+@pytest.fixture
+def network_camera(pictures: list[bytes]) -> Iterator[NetworkCamera]:
+    camera = NetworkCamera(pictures)
+    yield camera
+    camera.close()
+
+
+@pytest.fixture
+def link(tmp_path: Path) -> RecordingLink:
+    folder = tmp_path / "bench-1" / "camera"
+    folder.mkdir(parents=True)
+    return RecordingLink(folder)
+
+
+@pytest.fixture
+def open_camera(link: RecordingLink) -> Iterator[Callable[..., Camera]]:
+    """Open the real driver; options by keyword. A camera at which somebody looks: `link.looked_at = True` before."""
+    cameras: list[Camera] = []
+
+    def open_it(**options: Any) -> Camera:
+        camera = Camera(CameraOptions.model_validate(options), link)
+        cameras.append(camera)
+        camera.open()
+        return camera
+
+    yield open_it
+    for camera in cameras:
+        camera.close()
+
+
+@pytest.fixture
+def twin(link: RecordingLink) -> Iterator[SimulatedCamera]:
+    """A twin that is not open yet; afterwards its scene is ended too, which otherwise lives as long as pytest."""
+    camera = SimulatedCamera(CameraOptions.model_validate({"simulate": True, "rate": 25, "timeout": 0.5}), link)
+    yield camera
+    camera.close()
+    end_scene(camera)
+
+
+def end_scene(camera: SimulatedCamera) -> None:
+    """End the scene of a twin and wait until it has removed its files."""
+    try:
+        control = Control(camera.control)
+    except (FileNotFoundError, ConnectionError):
+        return
+    with control:
+        with contextlib.suppress(ControlError):
+            control.ask("end")
+        assert control.wait_for_end(10)

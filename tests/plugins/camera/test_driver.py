@@ -1,0 +1,434 @@
+"""The camera at a network camera, at files, at a test pattern: real sources, real FFmpeg, nothing replaced."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+from PIL import Image
+
+from labkit.errors import DeviceOfflineError, InterruptedCallError
+from labkit.plugin import commands_of, feeds_of
+from labkit_plugins.camera import Camera, CameraOptions, NoSignalError, SimulatedCamera, labkit_drivers, labkit_panels
+from labkit_plugins.camera import capture as capture_module
+from tests.plugins.camera.conftest import NetworkCamera, RecordingLink, eventually, jpeg, opened
+from tests.plugins.camera.test_jpeg import without_tables
+
+OpenCamera = Callable[..., Camera]
+
+
+@pytest.fixture(autouse=True)
+def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "LINGER", 0.1)
+
+
+def write_film(path: Path, codec: str, count: int = 10) -> None:
+    """A film of so many pictures, 20 a second, each darker than the one before."""
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream(codec, rate=20)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(count):
+            frame = av.VideoFrame.from_image(Image.new("RGB", (160, 120), (250 - 20 * number, 60, 60)))
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+
+
+def packets_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as film:
+        return [bytes(packet) for packet in film.demux(video=0) if packet.size]
+
+
+def programs() -> list[str]:
+    """The children of this process that read cameras."""
+    own = Path(f"/proc/{os.getpid()}/task")
+    children = [pid for task in own.iterdir() for pid in (task / "children").read_text().split()]
+    return [pid for pid in children if b"grabber" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+# -- the plugin
+
+
+def test_plugin_brings_the_driver_with_its_twin_and_panel() -> None:
+    assert labkit_drivers() == [Camera]
+    assert Camera.simulated is SimulatedCamera
+    (panel,) = labkit_panels()
+    assert panel.kind == "camera"
+    assert panel.module.is_file()
+
+
+def test_twin_has_the_same_options_commands_and_feeds() -> None:
+    assert SimulatedCamera.Options is CameraOptions
+    assert commands_of(SimulatedCamera) == commands_of(Camera)
+    assert feeds_of(SimulatedCamera) == feeds_of(Camera)
+
+
+# -- JPEG that passes through
+
+
+def test_pictures_of_a_network_camera_pass_byte_by_byte(
+    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink, pictures: list[bytes]
+) -> None:
+    link.looked_at = True
+    began = time.time()
+    open_camera(url=network_camera.url)
+    frames = link.wait_frames(10)
+    assert {frame.data for frame in frames} <= set(pictures)
+    assert {(frame.width, frame.height) for frame in frames} == {(160, 120)}
+    assert all(began <= frame.captured <= time.time() for frame in frames)
+    assert link.wait_signal(True)["reason"] == ""
+
+
+def test_pictures_of_a_film_of_jpeg_pass_byte_by_byte(
+    tmp_path: Path, open_camera: OpenCamera, link: RecordingLink
+) -> None:
+    write_film(tmp_path / "film.avi", "mjpeg")
+    packets = packets_of(tmp_path / "film.avi")
+    link.looked_at = True
+    open_camera(url=str(tmp_path / "film.avi"))
+    frames = link.wait_frames(len(packets) * 2)  # more than the film has: it is played again
+    assert [frame.data for frame in frames][: len(packets) * 2] == packets * 2
+
+
+def test_row_of_jpeg_in_a_file_passes_byte_by_byte(
+    tmp_path: Path, open_camera: OpenCamera, link: RecordingLink, pictures: list[bytes]
+) -> None:
+    (tmp_path / "film.mjpeg").write_bytes(b"".join(pictures))
+    link.looked_at = True
+    open_camera(url=str(tmp_path / "film.mjpeg"))
+    assert [frame.data for frame in link.wait_frames(5)][:5] == pictures
+
+
+def test_huffman_tables_that_a_camera_leaves_out_are_put_in(open_camera: OpenCamera, link: RecordingLink) -> None:
+    camera = NetworkCamera([without_tables(jpeg(2))])
+    try:
+        data = open_camera(url=camera.url).snapshot(30.0)
+        assert opened(data).tobytes() == opened(jpeg(2)).tobytes()
+    finally:
+        camera.close()
+
+
+def test_rate_leaves_pictures_out_and_changes_none(
+    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink, pictures: list[bytes]
+) -> None:
+    link.looked_at = True
+    open_camera(url=network_camera.url, rate=5)
+    frames = link.wait_frames(4)[:4]
+    assert all(later.captured - earlier.captured >= 0.09 for earlier, later in itertools.pairwise(frames))
+    assert {frame.data for frame in frames} <= set(pictures)
+
+
+# -- what has to be encoded
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "rawvideo"])
+def test_other_films_are_encoded(codec: str, tmp_path: Path, open_camera: OpenCamera, link: RecordingLink) -> None:
+    write_film(tmp_path / "film.avi", codec)
+    link.looked_at = True
+    open_camera(url=str(tmp_path / "film.avi"))
+    frames = link.wait_frames(10)
+    shown = [opened(frame.data) for frame in frames[:10]]
+    assert {image.size for image in shown} == {(160, 120)}
+    reds = [image.getpixel((80, 60))[0] for image in shown]
+    assert reds == sorted(reds, reverse=True)
+    assert reds[0] - reds[-1] > 150
+
+
+def test_size_and_quality_are_those_of_encoded_pictures(open_camera: OpenCamera) -> None:
+    good = open_camera(test_pattern=True, size="320x240", quality=95).snapshot(30.0)
+    poor = open_camera(test_pattern=True, size="320x240", quality=5).snapshot(30.0)
+    assert opened(good).size == opened(poor).size == (320, 240)
+    assert len(good) > 2 * len(poor)
+
+
+def test_pattern_moves(open_camera: OpenCamera, link: RecordingLink) -> None:
+    link.looked_at = True
+    open_camera(test_pattern=True, rate=20)
+    assert len({frame.data for frame in link.wait_frames(4)}) >= 3
+
+
+# -- only while somebody looks
+
+
+def test_nothing_is_captured_while_nobody_looks(network_camera: NetworkCamera, open_camera: OpenCamera) -> None:
+    camera = open_camera(url=network_camera.url)
+    camera.make_safe()
+    camera.view()
+    assert network_camera.requests == []
+    assert programs() == []
+
+
+def test_capture_begins_with_the_first_look_and_ends_after_the_last(
+    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink
+) -> None:
+    camera = open_camera(url=network_camera.url)
+    for turn in range(1, 3):
+        seen, said = len(link.frames), len(link.signals)
+        camera.watched("frames", True)
+        link.wait_frames(3, after=seen)
+        link.wait_signal(True, after=said)  # also the second time: who looks now has not heard it
+        assert len(network_camera.requests) == turn
+        camera.watched("frames", False)
+        network_camera.wait_viewers(0)
+        eventually(lambda: programs() == [])
+
+
+def test_make_safe_ends_the_capture_of_who_looked(
+    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture_module, "LINGER", 3600.0)
+    camera = open_camera(url=network_camera.url)
+    camera.watched("frames", True)
+    link.wait_frames(3)
+    camera.make_safe()
+    given = len(link.frames)
+    network_camera.wait_viewers(0)
+    assert len(link.frames) == given
+
+
+def test_who_looks_on_over_make_safe_gets_new_pictures(
+    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink
+) -> None:
+    link.looked_at = True
+    camera = open_camera(url=network_camera.url)
+    link.wait_frames(1)
+    camera.make_safe()
+    link.wait_frames(3, after=len(link.frames))
+    assert len(network_camera.requests) == 2
+
+
+# -- snapshot and health
+
+
+def test_snapshot_opens_the_source_for_one_picture(
+    network_camera: NetworkCamera, open_camera: OpenCamera, pictures: list[bytes]
+) -> None:
+    camera = open_camera(url=network_camera.url)
+    assert camera.snapshot(30.0) in pictures
+    network_camera.wait_viewers(0)
+
+
+def test_snapshot_while_somebody_looks_is_a_later_picture_of_the_same_stream(
+    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink
+) -> None:
+    link.looked_at = True
+    camera = open_camera(url=network_camera.url)
+    link.wait_frames(3)
+    called = time.time()
+    data = camera.snapshot(30.0)
+    (frame,) = [frame for frame in link.frames if frame.data is data]
+    assert frame.captured >= called
+    assert len(network_camera.requests) == 1
+
+
+def test_snapshot_of_an_address_where_nobody_is_fails_at_once(open_camera: OpenCamera, free_port: int) -> None:
+    camera = open_camera(url=f"http://127.0.0.1:{free_port}/")
+    with pytest.raises(NoSignalError, match="'bench-1/camera' gives no picture: connection refused"):
+        camera.snapshot(60.0)
+
+
+def test_snapshot_is_limited_in_time(network_camera: NetworkCamera, open_camera: OpenCamera) -> None:
+    network_camera.silent = True
+    camera = open_camera(url=network_camera.url, timeout=60)
+    with pytest.raises(NoSignalError, match=r"gave no picture for the snapshot within 0\.2 s"):
+        camera.snapshot(0.2)
+
+
+def test_interrupt_ends_a_snapshot_and_marks_no_later_one(
+    network_camera: NetworkCamera, open_camera: OpenCamera
+) -> None:
+    network_camera.silent = True
+    camera = open_camera(url=network_camera.url, timeout=60)
+    failures: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            camera.snapshot(60.0)
+        except InterruptedCallError as error:
+            failures.append(error)
+
+    camera.interrupt()  # with nothing running
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    network_camera.wait_viewers(1)
+    camera.interrupt()
+    waiting.join(30)
+    assert "its session is over" in str(failures[0])
+    network_camera.silent = False
+    assert camera.snapshot(30.0)
+
+
+def test_camera_that_gives_pictures_is_healthy(network_camera: NetworkCamera, open_camera: OpenCamera) -> None:
+    open_camera(url=network_camera.url).health()
+
+
+def test_camera_that_gives_none_is_not(network_camera: NetworkCamera, open_camera: OpenCamera, tmp_path: Path) -> None:
+    network_camera.silent = True
+    with pytest.raises(NoSignalError, match="gives no picture: "):
+        open_camera(url=network_camera.url, timeout=0.3).health()
+    with pytest.raises(NoSignalError, match="gives no picture: there is no such file"):
+        open_camera(url=str(tmp_path / "missing.mp4")).health()
+
+
+@pytest.mark.parametrize("content", [b"", b"no film at all", jpeg()[:100]])
+def test_file_without_a_picture_is_no_signal(content: bytes, tmp_path: Path, open_camera: OpenCamera) -> None:
+    (tmp_path / "film.avi").write_bytes(content)
+    with pytest.raises(NoSignalError, match="gives no picture: "):
+        open_camera(url=str(tmp_path / "film.avi"), timeout=2).health()
+
+
+# -- no signal
+
+
+def test_dropped_stream_is_no_signal_and_comes_back_by_itself(
+    pictures: list[bytes], open_camera: OpenCamera, link: RecordingLink
+) -> None:
+    first = NetworkCamera(pictures)
+    try:
+        link.looked_at = True
+        open_camera(url=first.url)
+        link.wait_frames(3)
+    finally:
+        first.close()
+    assert link.wait_signal(False)["reason"]
+    seen, said = len(link.frames), len(link.signals)
+    second = NetworkCamera(pictures, port=first.port)
+    try:
+        link.wait_frames(3, after=seen)
+        assert link.wait_signal(True, after=said - 1)["reason"] == ""
+    finally:
+        second.close()
+    assert link.losses == []
+
+
+def test_silent_camera_is_no_signal_until_it_speaks(
+    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink
+) -> None:
+    link.looked_at = True
+    open_camera(url=network_camera.url, timeout=0.3)
+    link.wait_frames(1)
+    network_camera.silent = True
+    assert link.wait_signal(False)["reason"]
+    said = len(link.signals)
+    network_camera.silent = False
+    link.wait_signal(True, after=said)
+
+
+def test_stream_of_something_else_never_reaches_the_feed(open_camera: OpenCamera, link: RecordingLink) -> None:
+    camera = NetworkCamera([jpeg()[:-40], b"\xff\xd8" + b"\0" * 500 + b"\xff\xd9", b"noise" * 100])
+    try:
+        link.looked_at = True
+        open_camera(url=camera.url, timeout=0.5)
+        assert link.wait_signal(False)["reason"]
+        assert link.frames == []
+    finally:
+        camera.close()
+
+
+# -- secrets
+
+
+def test_password_stands_in_no_error_log_or_feed(
+    free_port: int, open_camera: OpenCamera, link: RecordingLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    link.looked_at = True
+    camera = open_camera(url=f"http://lab:hunter22@127.0.0.1:{free_port}/?key=hunter33")
+    with pytest.raises(NoSignalError) as caught:
+        camera.snapshot(30.0)
+    said = f"{caught.value!r} {link.wait_signal(False)} {caplog.text} {camera!r} {camera.options!r}"
+    assert "hunter" not in said
+
+
+def test_password_stands_in_no_command_line(network_camera: NetworkCamera, open_camera: OpenCamera) -> None:
+    camera = open_camera(url=network_camera.url.replace("//", "//lab:hunter22@"))
+    camera.watched("frames", True)
+    (pid,) = eventually(programs)
+    assert b"hunter22" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_address_comes_from_the_environment(
+    network_camera: NetworkCamera, open_camera: OpenCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAMERA_URL", network_camera.url)
+    assert open_camera(url={"env": "CAMERA_URL"}).snapshot(30.0)
+
+
+# -- opening and closing
+
+
+def test_camera_that_is_not_there_is_offline_and_says_what_is(open_camera: OpenCamera) -> None:
+    with pytest.raises(DeviceOfflineError, match="Camera /dev/v4l/by-id/none of 'bench-1/camera' is not there"):
+        open_camera(device="/dev/v4l/by-id/none")
+    with pytest.raises(DeviceOfflineError, match="A USB camera with usb_serial = 'none' of 'bench-1/camera' is not"):
+        open_camera(match={"usb_serial": "none"})
+
+
+def test_node_that_is_no_camera_is_offline(open_camera: OpenCamera) -> None:
+    with pytest.raises(DeviceOfflineError, match="/dev/null of 'bench-1/camera' is no V4L2 camera"):
+        open_camera(device="/dev/null")
+
+
+def test_use_of_a_closed_camera_names_it(open_camera: OpenCamera) -> None:
+    camera = open_camera(test_pattern=True)
+    camera.close()
+    camera.close()
+    camera.interrupt()
+    with pytest.raises(DeviceOfflineError, match="'bench-1/camera' is not open, so no snapshot can be done"):
+        camera.snapshot()
+
+
+def test_fifty_times_open_and_closed_leave_nothing(link: RecordingLink) -> None:
+    camera = Camera(CameraOptions.model_validate({"test_pattern": True}), link)
+    camera.open()
+    camera.close()
+    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    for number in range(50):
+        camera.open()
+        camera.open()
+        camera.make_safe()
+        if number % 25 == 0:
+            camera.snapshot(30.0)
+        camera.close()
+    assert threading.active_count() == threads
+    assert len(os.listdir("/proc/self/fd")) == files
+    assert programs() == []
+
+
+def test_close_ends_a_program_that_hangs(network_camera: NetworkCamera, open_camera: OpenCamera) -> None:
+    camera = open_camera(url=network_camera.url)
+    camera.watched("frames", True)
+    network_camera.wait_viewers(1)
+    (pid,) = programs()
+    os.kill(int(pid), 19)  # SIGSTOP: it hears nothing any more, as in a driver that hangs
+    camera.close()
+    assert programs() == []
+    assert not any(thread.name.startswith("camera") for thread in threading.enumerate())
+
+
+def test_program_that_was_killed_is_begun_anew(
+    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink
+) -> None:
+    link.looked_at = True
+    open_camera(url=network_camera.url)
+    link.wait_frames(1)
+    (pid,) = programs()
+    os.kill(int(pid), 9)
+    assert link.wait_signal(False)["reason"] == "the program that reads it ended (by SIGKILL)"
+    link.wait_frames(3, after=len(link.frames))
+
+
+def test_view_tells_how_the_page_turns_the_picture(open_camera: OpenCamera) -> None:
+    camera = open_camera(test_pattern=True, rotation=90, flip="horizontal", title="Robot", size="320x240", rate=5)
+    assert camera.view() == {
+        "title": "Robot",
+        "rotation": 90,
+        "flip": "horizontal",
+        "timeout": 5.0,
+        "size": "320x240",
+        "rate": 5.0,
+    }

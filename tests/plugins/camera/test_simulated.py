@@ -1,0 +1,290 @@
+"""The twin: the real driver on the pictures of a scene that it starts itself."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import DeviceOfflineError
+from labkit.plugin import FAULTS, Frame
+from labkit_plugins.camera import CameraOptions, NoSignalError, SimulatedCamera
+from labkit_plugins.camera import capture as capture_module
+from labkit_plugins.camera.painting import lamp_places
+from labkit_plugins.gpio import GpioOptions, SimulatedGpio
+from tests.plugins.camera.conftest import RecordingLink, end_scene, eventually, opened
+
+# A host of its own: opens the twin in the folder given, tells the scene's process, and stays.
+HOST = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from labkit_plugins.camera import CameraOptions, SimulatedCamera
+link = SimpleNamespace(
+    name="bench-1/camera", folder=Path(sys.argv[1]), emit=lambda *_: None, lost=print, watched=lambda _: False
+)
+camera = SimulatedCamera(CameraOptions(simulate=True), link)
+camera.open()
+print(camera.ask("hello")["pid"], flush=True)
+sys.stdin.read()
+"""
+LINES = {"red": 17, "led1": {"line": 4, "direction": "in"}, "low": {"line": 5, "active_low": True}}
+
+
+@pytest.fixture(autouse=True)
+def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "LINGER", 0.1)
+
+
+def pixels(frame: Frame, names: list[str]) -> dict[str, tuple[int, int, int]]:
+    image = opened(frame.data)
+    return {name: image.getpixel(place) for name, place in lamp_places(names, image.size).items()}
+
+
+# -- pictures
+
+
+def test_scene_is_seen_in_the_declared_size(link: RecordingLink) -> None:
+    camera = SimulatedCamera(CameraOptions.model_validate({"simulate": True, "size": "320x240"}), link)
+    try:
+        camera.open()
+        camera.health()
+        assert opened(camera.snapshot(30.0)).size == (320, 240)
+    finally:
+        camera.close()
+        end_scene(camera)
+
+
+def test_changed_declaration_is_followed_by_the_same_scene(twin: SimulatedCamera, link: RecordingLink) -> None:
+    twin.open()
+    twin.close()
+    other = SimulatedCamera(CameraOptions.model_validate({"simulate": True, "size": "320x180"}), link)
+    other.open()
+    assert opened(other.snapshot(30.0)).size == (320, 180)
+    assert other.ask("hello")["pid"] == twin.ask("hello")["pid"]
+    other.close()
+
+
+def test_scene_draws_only_while_somebody_asks(twin: SimulatedCamera, link: RecordingLink) -> None:
+    twin.open()
+    twin.make_safe()
+    assert twin.ask("hello")["drawn"] == 0
+    twin.watched("frames", True)
+    link.wait_frames(3)
+    twin.watched("frames", False)
+    eventually(lambda: twin.ask("hello")["viewers"] == 0)
+    drawn = twin.ask("hello")["drawn"]
+    assert not threading.Event().wait(0.2)  # five pictures' time
+    assert twin.ask("hello")["drawn"] == drawn
+
+
+def test_viewer_that_takes_nothing_stops_nobody(twin: SimulatedCamera, link: RecordingLink) -> None:
+    twin.open()
+    slow = twin._connect()
+    slow.send(b"\n")
+    twin.watched("frames", True)
+    link.wait_frames(40)  # about a megabyte: more than the socket of the slow one holds
+    slow.close()
+
+
+def test_scene_stays_over_close_and_open(twin: SimulatedCamera) -> None:
+    twin.open()
+    pid = twin.ask("hello")["pid"]
+    for _ in range(3):
+        twin.close()
+        twin.open()
+    assert twin.ask("hello")["pid"] == pid
+
+
+def test_fifty_times_open_and_closed_leave_nothing(twin: SimulatedCamera) -> None:
+    twin.open()
+    twin.close()
+    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    for number in range(50):
+        twin.open()
+        twin.make_safe()
+        if number % 10 == 0:
+            twin.snapshot(30.0)
+        twin.close()
+    assert threading.active_count() == threads
+    assert len(os.listdir("/proc/self/fd")) == files
+
+
+# -- the lamps of its bench
+
+
+@pytest.fixture
+def chip(link: RecordingLink) -> Iterator[SimulatedGpio]:
+    """A simulated chip of the same bench, not open yet."""
+    folder = link.folder.parent / "leds"
+    folder.mkdir()
+    beside = replace(link, folder=folder, name="bench-1/leds")
+    gpio = SimulatedGpio(GpioOptions.model_validate({"simulate": True, "lines": LINES}), beside)
+    yield gpio
+    gpio.close()
+    end_scene(gpio)  # type: ignore[arg-type]  # ends any program
+
+
+@pytest.mark.parametrize("first", ["camera", "chip"])
+def test_lamp_follows_its_line(first: str, twin: SimulatedCamera, chip: SimulatedGpio, link: RecordingLink) -> None:
+    for device in (twin, chip) if first == "camera" else (chip, twin):
+        device.open()
+    eventually(lambda: set(twin.ask("hello")["lamps"]) == set(LINES))
+    names = list(twin.ask("hello")["lamps"])
+    for lit in (True, False):
+        chip.write("red", int(lit))
+        eventually(lambda lit=lit: twin.ask("hello")["lamps"]["red"]["lit"] is lit)
+        frame = Frame(data=twin.snapshot(30.0), captured=0, width=640, height=360)
+        red = pixels(frame, names)["red"]
+        assert (red[0] > 200) is lit
+        assert max(red) < 110 or lit
+
+
+def test_lamp_of_an_input_follows_the_far_end(twin: SimulatedCamera, chip: SimulatedGpio) -> None:
+    twin.open()
+    chip.open()
+    chip.ask("drive led1 1")
+    eventually(lambda: twin.ask("hello")["lamps"].get("led1") == {"lit": True, "incoming": True})
+
+
+def test_lamp_of_a_line_that_is_active_low_shows_what_people_mean(twin: SimulatedCamera, chip: SimulatedGpio) -> None:
+    twin.open()
+    chip.open()
+    chip.write("low", 1)
+    eventually(lambda: twin.ask("hello")["lamps"].get("low") == {"lit": True, "incoming": False})
+
+
+def test_lamps_go_with_their_chip(twin: SimulatedCamera, chip: SimulatedGpio) -> None:
+    twin.open()
+    chip.open()
+    eventually(lambda: twin.ask("hello")["lamps"])
+    chip.close()
+    chip.ask("end")
+    eventually(lambda: twin.ask("hello")["lamps"] == {})
+    assert twin.snapshot(30.0)
+
+
+# -- faults
+
+
+def test_unplugged_camera_is_offline_until_it_is_plugged(twin: SimulatedCamera, link: RecordingLink) -> None:
+    twin.open()
+    twin.watched("frames", True)
+    link.wait_frames(1)
+    twin.inject("unplug")
+    assert link.wait_lost() == "The simulated camera was unplugged."
+    with pytest.raises(DeviceOfflineError):
+        twin.snapshot()
+    with pytest.raises(DeviceOfflineError):
+        twin.make_safe()
+    twin.close()
+    with pytest.raises(DeviceOfflineError, match="The simulated camera of 'bench-1/camera' is unplugged"):
+        twin.open()
+    twin.inject("plug")
+    twin.open()
+    assert twin.snapshot(30.0)
+
+
+def test_unplug_is_felt_while_nobody_looks(twin: SimulatedCamera, link: RecordingLink) -> None:
+    twin.open()
+    twin.inject("unplug")
+    assert link.wait_lost()
+    assert link.frames == []
+
+
+def test_camera_that_hangs_is_no_signal_until_it_is_normal(twin: SimulatedCamera, link: RecordingLink) -> None:
+    twin.open()
+    twin.watched("frames", True)
+    link.wait_signal(True)
+    twin.inject("hang")
+    assert link.wait_signal(False)["reason"] == "no picture came for 0.5 s"
+    with pytest.raises(NoSignalError):
+        twin.health()
+    said = len(link.signals)
+    twin.inject("normal")
+    link.wait_signal(True, after=said)
+    assert link.losses == []
+
+
+def test_garbage_reaches_the_feed_only_where_it_is_a_picture(twin: SimulatedCamera, link: RecordingLink) -> None:
+    twin.open()
+    twin.inject("garbage")
+    twin.watched("frames", True)
+    frames = link.wait_frames(4)
+    drawn = twin.ask("hello")["drawn"]
+    assert drawn >= len(frames) * 2 - 1  # every other one was no picture
+    assert all(opened(frame.data).size == (640, 360) for frame in frames)
+
+
+def test_slow_camera_gives_a_picture_now_and_then(link: RecordingLink) -> None:
+    camera = SimulatedCamera(CameraOptions.model_validate({"simulate": True, "rate": 50}), link)
+    try:
+        camera.open()
+        camera.inject("slow")
+        camera.watched("frames", True)
+        first, second = link.wait_frames(2)[:2]
+        assert second.captured - first.captured > 1.5
+        camera.inject("normal")
+        seen = len(link.frames)
+        link.wait_frames(5, after=seen)
+    finally:
+        camera.close()
+        end_scene(camera)
+
+
+def test_every_fault_is_known(twin: SimulatedCamera) -> None:
+    twin.open()
+    for fault in FAULTS:
+        twin.inject(fault)
+    assert twin.ask("hello")["faults"] == []
+
+
+def test_fault_for_nobody_says_so(twin: SimulatedCamera) -> None:
+    with pytest.raises(ConnectionError, match="Nobody simulates 'bench-1/camera'"):
+        twin.inject("hang")
+
+
+# -- the scene's life
+
+
+def test_killed_scene_is_an_unplug_and_a_new_one_is_started(twin: SimulatedCamera, link: RecordingLink) -> None:
+    twin.open()
+    first = twin.ask("hello")["pid"]
+    os.kill(first, signal.SIGKILL)
+    link.wait_lost()
+    twin.close()
+    twin.open()
+    assert twin.ask("hello")["pid"] != first
+    assert twin.snapshot(30.0)
+
+
+def test_scene_ends_with_its_killed_host(twin: SimulatedCamera, link: RecordingLink) -> None:
+    command = [sys.executable, "-c", HOST, str(link.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as host:
+        assert host.stdout is not None
+        ended = os.pidfd_open(int(host.stdout.readline()))
+        host.kill()
+        host.wait(10)
+    assert select.select([ended], [], [], 10)[0]
+    os.close(ended)
+    twin.open()
+    assert twin.snapshot(30.0)
+
+
+def test_folder_with_a_long_name_is_fine(link: RecordingLink, tmp_path: Path) -> None:
+    folder = tmp_path / ("y" * 120) / "camera"
+    folder.mkdir(parents=True)
+    camera = SimulatedCamera(CameraOptions.model_validate({"simulate": True}), replace(link, folder=folder))
+    camera.open()
+    assert camera.snapshot(30.0)
+    camera.close()
+    end_scene(camera)
+    assert os.listdir(folder) == []

@@ -1,0 +1,247 @@
+"""The twin: the chip's program lives and dies, is wired to others, and misbehaves when it is told to."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from labkit.errors import DeviceOfflineError, InterruptedCallError, SafeStateError
+from labkit.plugin import FAULTS, commands_of, feeds_of
+from labkit_plugins.gpio import Gpio, GpioOptions, SimulatedGpio, labkit_drivers, labkit_panels
+from labkit_plugins.twins.control import Control, ControlError
+from tests.plugins.gpio.conftest import FarEnd, OpenTwin, RecordingLink, end_chip, options
+from tests.toy import wait_until
+
+# A host of its own: opens the twin in the folder given, tells the chip's process, and stays.
+HOST = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from labkit_plugins.gpio import GpioOptions, SimulatedGpio
+link = SimpleNamespace(name="bench-1/leds", folder=Path(sys.argv[1]), emit=lambda *_: None, lost=print)
+gpio = SimulatedGpio(GpioOptions(simulate=True, lines={"red": 17}), link)
+gpio.open()
+gpio.write("red", 1)
+print(gpio.ask("hello")["pid"], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_plugin_brings_the_driver_with_its_twin_and_panel() -> None:
+    assert labkit_drivers() == [Gpio]
+    assert Gpio.simulated is SimulatedGpio
+    (panel,) = labkit_panels()
+    assert (panel.kind, panel.module.name, panel.module.exists()) == ("gpio", "panel.js", True)
+
+
+def test_twin_has_the_same_options_commands_and_feeds() -> None:
+    assert SimulatedGpio.Options is GpioOptions
+    assert commands_of(SimulatedGpio) == commands_of(Gpio)
+    assert feeds_of(SimulatedGpio) == feeds_of(Gpio)
+
+
+def test_chip_says_what_it_is_to_who_asks(twin: SimulatedGpio) -> None:
+    hello = twin.ask("hello")
+    assert {key: hello[key] for key in ("kind", "parent", "plugged", "faults")} == {
+        "kind": "gpio", "parent": os.getpid(), "plugged": True, "faults": [],
+    }  # fmt: skip
+    assert twin.ask("lines")["lines"]["button"] == {
+        "level": 1, "value": 0, "by": "pull", "consumer": "labkit bench-1/leds", "line": 22, "direction": "in",
+        "active_low": True,
+    }  # fmt: skip
+    with pytest.raises(ControlError, match="there is no line 'gren'; there are: red, green, button"):
+        twin.ask("drive gren 1")
+
+
+def test_who_watches_gets_every_line_as_it_is_and_then_each_change(twin: SimulatedGpio, far: FarEnd) -> None:
+    with Control(twin.control) as watcher:
+        watcher.ask("watch")
+
+        def told() -> Any:
+            packet = watcher.receive()
+            assert packet is not None
+            return packet["line"], packet["level"], packet["value"]
+
+        assert [told() for _ in range(3)] == [("red", 0, 0), ("green", 1, 0), ("button", 1, 0)]
+        twin.write("green", 1)
+        far.drive("button", 0)
+        assert [told() for _ in range(2)] == [("green", 0, 1), ("button", 0, 1)]
+
+
+def test_lines_are_there_before_they_are_opened_and_stay_when_they_are_closed(
+    twin: SimulatedGpio, far: FarEnd, link: RecordingLink
+) -> None:
+    far.drive("button", 0)
+    pid = twin.ask("hello")["pid"]
+    for _ in range(3):
+        twin.close()
+        assert far.lines()["button"]["level"] == 0
+        twin.open()
+        assert twin.read("button") == 1
+    assert twin.ask("hello")["pid"] == pid
+
+
+def test_another_declaration_in_the_same_process_gets_its_own_lines(twin: SimulatedGpio, link: RecordingLink) -> None:
+    twin.close()
+    other = SimulatedGpio(options({"blue": 5}), link)
+    other.open()
+    assert other.all() == {"blue": 0}
+    assert list(other.ask("lines")["lines"]) == ["blue"]
+    other.close()
+
+
+def test_killed_chip_is_an_unplug_and_a_new_one_is_started(twin: SimulatedGpio, link: RecordingLink) -> None:
+    twin.write("red", 1)
+    first = twin.ask("hello")["pid"]
+    os.kill(first, signal.SIGKILL)
+    assert "The GPIO chip of 'bench-1/leds' has gone" in link.wait_lost()
+    with pytest.raises(DeviceOfflineError, match=r"has gone .* It is opened again when it is back"):
+        twin.write("red", 0)
+    twin.close()
+    twin.open()
+    assert twin.ask("hello")["pid"] != first
+    assert twin.all() == {"red": 0, "green": 0, "button": 0}
+    assert len(link.losses) == 1
+
+
+def test_chip_ends_with_its_killed_host_and_the_next_host_gets_its_own(link: RecordingLink) -> None:
+    command = [sys.executable, "-c", HOST, str(link.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as host:
+        assert host.stdout is not None
+        first = int(host.stdout.readline())
+        ended = os.pidfd_open(first)
+        host.kill()
+        host.wait(10)
+    assert select.select([ended], [], [], 10)[0]
+    os.close(ended)
+    twin = SimulatedGpio(options({"red": 17}), link)
+    twin.open()
+    assert twin.read("red") == 0
+    twin.close()
+    end_chip(twin)
+    assert os.listdir(link.folder) == []
+
+
+def test_folder_with_a_long_name_is_fine(link: RecordingLink) -> None:
+    link.folder = link.folder / ("y" * 120)
+    link.folder.mkdir()
+    twin = SimulatedGpio(options(), link)
+    twin.open()
+    assert twin.write("red", 1) == 1
+    twin.close()
+    end_chip(twin)
+
+
+def test_program_without_a_folder_says_what_it_needs() -> None:
+    command = [sys.executable, "-m", "labkit_plugins.gpio.chip"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, "say --folder" in ended.stderr) == (2, True)
+
+
+# -- faults
+
+
+def test_fault_of_a_chip_that_nobody_simulates_is_refused(link: RecordingLink) -> None:
+    with pytest.raises(ConnectionError, match=r"Nobody simulates 'bench-1/leds' at the moment"):
+        SimulatedGpio(options(), link).inject("unplug")
+
+
+def test_every_fault_is_known_and_normal_ends_it(twin: SimulatedGpio) -> None:
+    for fault in FAULTS:
+        twin.inject(fault)
+    assert twin.ask("hello")["faults"] == []
+    twin.close()
+    twin.open()
+    twin.make_safe()
+    twin.health()
+
+
+def test_unplugged_chip_is_offline_until_it_is_plugged(twin: SimulatedGpio, link: RecordingLink, far: FarEnd) -> None:
+    twin.write("red", 1)
+    twin.inject("unplug")
+    link.wait_lost()
+    assert far.lines()["red"]["level"] == 0  # it has no power
+    twin.close()
+    with pytest.raises(DeviceOfflineError, match="The simulated chip of 'bench-1/leds' is unplugged"):
+        twin.open()
+    twin.inject("plug")
+    twin.open()
+    assert twin.all() == {"red": 0, "green": 0, "button": 0}
+
+
+def test_command_on_a_chip_that_hangs_is_ended_by_interrupt_and_is_well_afterwards(
+    twin: SimulatedGpio, link: RecordingLink, far: FarEnd
+) -> None:
+    twin.inject("hang")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lambda: twin.write("red", 1))
+        far.drive("button", 0)
+        assert not running.done()
+        assert link.of("edges") == []
+        wait_until(lambda: twin._interruptions._running, "the write to begin")
+        twin.interrupt()
+        with pytest.raises(InterruptedCallError, match="while it waited for its chip"):
+            running.result(10)
+    twin.inject("normal")
+    assert link.wait_edges(1)[0]["line"] == "button"
+    assert twin.write("green", 1) == 1  # and the late answer to the first write is not taken for this one's
+    assert twin.all() == {"red": 1, "green": 1, "button": 1}
+
+
+def test_chip_that_hangs_can_be_closed_and_is_not_opened(twin: SimulatedGpio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labkit_plugins.gpio.simulated._OPEN_TIMEOUT", 0.2)
+    twin.inject("hang")
+    twin.close()
+    with pytest.raises(DeviceOfflineError, match=r"chip of 'bench-1/leds' did not answer within 0\.2 s"):
+        twin.open()
+    twin.inject("normal")
+    twin.open()
+    twin.make_safe()
+
+
+def test_noise_is_told_as_what_it_is_and_ends_without_a_trace(twin: SimulatedGpio, link: RecordingLink) -> None:
+    twin.inject("garbage")
+    link.wait_edges(3)
+
+    def becomes_unsafe() -> bool:
+        try:
+            twin.make_safe()
+        except SafeStateError:
+            return True
+        return False
+
+    wait_until(becomes_unsafe, "a level that is noise")
+    twin.inject("normal")
+    twin.make_safe()
+    assert twin.all() == {"red": 0, "green": 0, "button": 0}
+    assert link.losses == []
+
+
+def test_slow_chip_does_what_it_is_asked(twin: SimulatedGpio, link: RecordingLink, far: FarEnd) -> None:
+    twin.inject("slow")
+    far.drive("button", 0)
+    assert twin.write("red", 1) == 1
+    assert [edge["level"] for edge in link.wait_edges(1)] == [1]
+
+
+def test_edges_of_a_noisy_wire_cost_no_edge(open_twin: OpenTwin, link: RecordingLink) -> None:
+    twin = open_twin({"counter": {"line": 1, "direction": "in"}})
+    far = FarEnd(twin)
+    for number in range(500):
+        far.drive("counter", 1 - number % 2)
+    assert [edge["seqno"] for edge in link.wait_edges(500)] == list(range(1, 501))
+    far.control.close()
+
+
+def test_reader_ends_with_the_device(twin: SimulatedGpio) -> None:
+    assert [thread for thread in threading.enumerate() if thread.name == "edges:bench-1/leds"]
+    twin.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "edges:bench-1/leds"]

@@ -20,11 +20,11 @@ PIP       := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 export PYTHON
 
-.PHONY: help demo test test-matrix lint reference clean FORCE
+.PHONY: help demo test test-matrix test-hardware lint reference clean FORCE
 .DELETE_ON_ERROR:
 
 help:  ## say what can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name text; do printf 'make %-13s %s\n' "$$name" "$$text"; done
 
 demo: $(INSTALLED)  ## run the demo lab and print a student's link (Ctrl-C ends it)
 	@$(BIN)/labkit demo $(DEMO_ARGS)
@@ -37,6 +37,9 @@ test: $(TESTABLE)  ## check the code and run all tests, in a real browser too
 test-matrix:  ## run all tests with each Python, with the newest packages and with the oldest
 	@tools/get-chromium
 	@MATRIX="$(MATRIX)" tools/test-matrix -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+test-hardware: $(TESTABLE)  ## run the tests on real kernel devices, in a small virtual machine (HWVM=/path/to/hwvm)
+	@tools/test-hardware $(PYTEST_ARGS)
 
 lint: $(TESTABLE)  ## check style, types and floors
 	$(BIN)/ruff check .

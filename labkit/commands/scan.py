@@ -1,7 +1,7 @@
 """`devices scan`: which hardware this machine has that an installed driver could open, and what keeps it from that.
 
 Works anywhere: in a lab's folder, where it knows the lab's own drivers and what is declared already, and outside of
-any lab. Asks no store, opens no device.
+any lab. Asks no store, and disturbs nobody who uses a device.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Nothing was found. Look for this:
 def scan(context: click.Context, as_json: bool, as_toml: bool) -> None:
     """Find the hardware of this machine: its stable names, who has it open, which permission is missing.
 
-    Opens nothing, and needs neither a lab nor a running loop.
+    Changes nothing, and needs neither a lab nor a running loop.
     """
     from labkit.devices.hardware import look
 

@@ -67,12 +67,14 @@ def ends_a_command_that_is_interrupted(subject: Subject) -> None:
 
 
 def _blocked(opening: Opening, tried: Tried, when: str = "") -> Act:
-    """Begin a command that is known to block. Errors: `RuleBroken` where it does not this time."""
+    """Begin a command that is known to block. Errors: `RuleBroken` where it fails at once this time, `NotApplicable`
+    where it came to its end: it may be slow only now and then."""
     act = opening.begin(tried)
-    if not act.blocks():
-        how = f"raised {_named(act.error)}" if act.error is not None else f"returned {act.value!r}"
-        raise RuleBroken(f"{when}{tried} {how} at once. Does an earlier interrupt leave a mark?")
-    return act
+    if act.blocks():
+        return act
+    if act.error is None:
+        raise NotApplicable(f"{tried} ended before it could be interrupted; name arguments with which it waits.")
+    raise RuleBroken(f"{when}{tried} raised {_named(act.error)} at once. Does an earlier interrupt leave a mark?")
 
 
 def can_be_released_while_it_is_busy(subject: Subject) -> None:

@@ -79,7 +79,17 @@ class Subject:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Opening]:
-        """An opening of its own, closed at the end of the block. Errors: what opening raises, `RuleBroken`."""
+        """An opening of its own, closed at the end of the block. Errors: what opening raises, `RuleBroken`.
+
+        The commands are tried before, whichever rule comes first: a device is open only once at a time.
+        """
+        with contextlib.suppress(Exception):  # whoever needs what was tried hears of it
+            _ = self.tried
+        with self._opened() as opening:
+            yield opening
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Opening]:
         opening = Opening(self)
         try:
             opening.open()
@@ -94,7 +104,7 @@ class Subject:
         """Each command, called once for a short and, where it can be made to take long, once for a long time."""
         if not self.call_commands:
             return ()
-        with self.opened() as opening:
+        with self._opened() as opening:
             found = []
             for spec in self.commands.values():
                 found.append(opening.try_command(spec, self.calls.get(spec.name) or short_sample(spec)))

@@ -1,7 +1,7 @@
 """What hardware this machine has, asked of every driver; and which of it is declared already. Used by `devices scan`.
 
 Each driver looks on a thread of its own: one that fails, or hangs in the kernel, costs nobody else what was found.
-Nothing here opens a device.
+Nothing here opens a device; what a look needs is its driver's business.
 """
 
 from __future__ import annotations

@@ -134,7 +134,9 @@ class DeviceState:
     def fail(self, error: BaseException, operation: Operation) -> None:
         """The device is offline or faulty by this error, and closed. The condition is set after that is done."""
         known = isinstance(error, WebLabError)  # a driver says what is wrong; anything else is a bug of it
-        log.warning("device failed device=%s at=%s error=%s", self.name, operation.what, error, exc_info=not known)
+        again = isinstance(error, DeviceOfflineError) and " ".join(str(error).split()) == self.reason
+        level = logging.DEBUG if again else logging.WARNING  # one that is unplugged is tried again each second
+        log.log(level, "device failed device=%s at=%s error=%s", self.name, operation.what, error, exc_info=not known)
         self.shut()
         if isinstance(error, DeviceOfflineError):
             self.set(Condition.OFFLINE, str(error), blame_for(error))

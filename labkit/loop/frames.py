@@ -42,14 +42,15 @@ class Beats(Protocol):
 
 @dataclass(kw_only=True)
 class _Shown:
-    """One feed of frames. waits: its newest frame that is not written. told: what its driver knows of `watched`.
+    """One feed of frames. waits: its newest frame that is not written. told: what its driver knows of `watched`, None:
+    another session has begun since, so it is to be told again.
 
     counted_at: when its viewers were counted last; alone_since: since when there are none, of a feed that is watched.
     """
 
     name: str
     watched: bool = False
-    told: bool = False
+    told: bool | None = False
     waits: Frame | None = None
     counted_at: float = 0.0
     alone_since: float | None = None
@@ -95,6 +96,7 @@ class FrameOutlet:
             self._fence, self._ask = fence, fence != 0
             for feed in self._feeds.values():
                 feed.watched, feed.waits, feed.alone_since = False, None, None
+                feed.told = None if feed.told else feed.told
             self._changed.notify_all()
 
     def opened(self, tell: Tell) -> None:

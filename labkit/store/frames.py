@@ -91,17 +91,16 @@ class FrameWatch:
         Comes back early, with nothing, when it begins to listen. Hosts are told of each feed that is new here.
         """
         feed_of = {self._channel(feed): feed for feed in feeds}
-        try:
-            messages = self._listen_to({self._wake_channel, *feed_of}).wait(seconds, _AT_ONCE)
-        except BaseException:
-            self.close()
-            raise
         newest: dict[FramesId, SentFrame] = {}
-        for kind, channel, data in messages:
-            if kind == "subscribe":
-                self._tell_hosts(channel)
-            elif kind == "message" and channel in feed_of:
-                newest[feed_of[channel]] = SentFrame.unpacked(data)
+        try:
+            for kind, channel, data in self._listen_to({self._wake_channel, *feed_of}).wait(seconds, _AT_ONCE):
+                if kind == "subscribe":
+                    self._tell_hosts(channel)
+                elif kind == "message" and channel in feed_of:
+                    newest[feed_of[channel]] = SentFrame.unpacked(data)
+        except BaseException:
+            self.close()  # so that the next wait listens anew, and tells hosts of it anew
+            raise
         return list(newest.items())
 
     def _listen_to(self, wanted: set[str]) -> Channels:

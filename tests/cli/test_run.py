@@ -96,7 +96,7 @@ def test_mistyped_declarations_are_all_shown_and_nothing_is_started(place: Place
         "devices/bench-1.toml:2: [bench] titel: unknown key. Did you mean title?\n"
         "devices/bench-1.toml:7: [console] boudrate: unknown key. Did you mean baudrate?\n"
         "devices/bench-2.toml:2: [console] driver: there is no driver 'seriel'. "
-        "Known drivers: serial. Did you mean serial?\n"
+        "Known drivers: camera, gpio, serial. Did you mean serial?\n"
         "\n"
         "The lab was not started: 3 mistakes in its configuration.\n"
     )

@@ -100,9 +100,9 @@ def test_session_goes_on_through_an_unplug_of_the_serial_port(lab: RunningLab, b
         (known,) = [one for one in lab.labkit("devices", "--json") if one["device"] == "console"]
         assert (known["condition"], known["hold"]) == ("offline", "reserved")
 
+        seen = len(page.of("console", "received"))
         plug_serial()
         page.wait_told("console", "ok")
-        seen = len(page.of("console", "received"))
         board.send(b"after")
         page.wait_bytes(b"after")
         assert page.of("console", "received")[seen]["lost"] == -1  # nobody knows what was said meanwhile

@@ -29,12 +29,6 @@ from tests.toy import Toy, World
 FRAMES = "frames"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
-
-
 @pytest.fixture
 def bench(server: StoreServer) -> Iterator[FeedBench]:
     with FeedBench(server.url) as bench:
@@ -248,6 +242,25 @@ def test_the_end_of_a_session_is_the_end_of_looking_at_once(beds: Callable[..., 
     outlet.fence = 2
     wait_until(lambda: bed.told[2:] == [(FRAMES, True)])
     assert gate.written == []
+
+
+def test_a_driver_that_was_told_in_an_earlier_session_is_told_again_in_the_next(beds: Callable[..., Bed]) -> None:
+    bed = beds(Gate())
+    held, go_on = threading.Event(), threading.Event()
+    told: list[bool] = []
+
+    def tell(feed: str, anybody: bool) -> None:
+        told.append(anybody)
+        held.set()
+        assert go_on.wait(GUARD)
+
+    bed.outlet.opened(tell)
+    bed.outlet.fence = 1
+    assert held.wait(GUARD)
+    bed.outlet.fence = 0  # its device is made safe now, and captures no more
+    bed.outlet.fence = 2
+    go_on.set()
+    wait_until(lambda: len(told) > 1 and told[-1])
 
 
 def test_what_is_counted_for_an_earlier_session_says_nothing_about_the_next(beds: Callable[..., Bed]) -> None:

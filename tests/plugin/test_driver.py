@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from labkit.errors import CommandError
-from labkit.plugin import Driver, DriverOptions, Feed, command, commands_of, feeds_of
+from labkit.plugin import Driver, DriverOptions, Feed, Frame, command, commands_of, feeds_of
 
 
 class Colour(enum.StrEnum):
@@ -166,3 +166,18 @@ def test_what_a_driver_has_to_bring_is_named() -> None:
         with pytest.raises(NotImplementedError, match=rf"Fan\.{method}"):
             getattr(fan, method)()
     assert repr(fan) == "<Fan bench-1/fan>"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"data": "text"}, "data must be bytes"),
+        ({"captured": float("nan")}, "captured must be UTC seconds"),
+        ({"captured": None}, "captured must be UTC seconds"),
+        ({"width": 640.0}, "width and height must be whole numbers"),
+        ({"height": 0}, "width and height must be whole numbers"),
+    ],
+)
+def test_frame_that_is_none_is_refused_where_it_is_made(wrong: dict[str, Any], named: str) -> None:
+    with pytest.raises(TypeError, match=named):
+        Frame(**{"data": b"\xff\xd8", "captured": 1.0, "width": 640, "height": 480, **wrong})

@@ -19,12 +19,6 @@ from tests.store.looking import Looker
 FRAMES = "frames"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
-
-
 @pytest.fixture
 def bench(server: StoreServer) -> Iterator[FeedBench]:
     with FeedBench(server.url) as bench:
@@ -233,6 +227,20 @@ def test_what_makes_no_sense_ends_the_connection_and_the_next_wait_makes_another
         watch.wait([feed], GUARD)
     listen(watch, feed)
     assert write(bench, fence) == 1
+
+
+def test_hosts_are_told_of_a_viewer_that_came_while_the_store_took_no_writes(tmp_path: Path) -> None:
+    with StoreServer(tmp_path) as server, FeedBench(server.url) as bench:
+        session, _ = bench.start()
+        watch = bench.feeds.frames.watch()
+        bench.store.command("REPLICAOF", "127.0.0.1", "1")  # as where its disk is full
+        with pytest.raises(StoreUnavailableError):
+            listen(watch, feed_of(bench, session))
+        bench.store.command("REPLICAOF", "NO", "ONE")
+        assert bench.store.command("HGET", bench.store.keys["lab"], "watched") is None
+        listen(watch, feed_of(bench, session))
+        assert bench.store.command("HGET", bench.store.keys["lab"], "watched")
+        watch.close()
 
 
 def test_after_the_store_was_away_the_same_watch_goes_on(tmp_path: Path) -> None:

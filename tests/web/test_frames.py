@@ -23,12 +23,6 @@ FRAMES = "frames"
 JPEG = b"\xff\xd8" + bytes(1000)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StoreServer]:
-    with StoreServer() as server:
-        yield server
-
-
 @pytest.fixture
 def bench(server: StoreServer) -> Iterator[FeedBench]:
     with FeedBench(server.url) as bench:

@@ -136,7 +136,7 @@ def tell(manager: pluggy.PluginManager, event: Event) -> None:
         others = [other for other in manager.get_plugins() if other is not plugin]
         try:
             manager.subset_hook_caller(caller.name, others)(event=event)
-        except (Exception, SystemExit):
+        except BaseException:  # a plugin must not end the thread of all others
             log.exception("plugin failed plugin=%s hook=%s", manager.get_name(plugin), caller.name)
 
 

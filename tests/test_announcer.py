@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -84,14 +85,16 @@ def test_no_thread_begins_where_no_plugin_hears_of_it(announcer: Announcer, mana
     assert threads_of_events() == []
 
 
+@pytest.mark.parametrize("error", [SystemExit("a plugin that ends the process"), asyncio.CancelledError()], ids=repr)
 def test_hook_that_raises_is_logged_with_its_plugin_and_hinders_no_other(
+    error: BaseException,
     announcer: Announcer,
     manager: pluggy.PluginManager,
     heard: list[tuple[str, Event]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def bad(event: Event) -> None:
-        raise SystemExit("a plugin that ends the process")
+        raise error
 
     manager.register(plugin(labkit_session_started=bad), "bad 1.0")
     announcer.announce(STARTED)

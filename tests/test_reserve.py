@@ -73,6 +73,11 @@ def test_what_reserve_returns_is_what_the_session_gets(lab: SmallLab, given: Any
     assert bench_of(lab, lab.start()) == bench
 
 
+def test_wish_keeps_the_features_that_a_generator_gave() -> None:
+    wish = Wish(features=(word for word in ("camera", "uno")))  # type: ignore[arg-type] # but people write it
+    assert wish.features == ("camera", "uno")
+
+
 def test_reserve_sees_what_the_rlms_said_and_runs_before_on_start(lab: SmallLab) -> None:
     acts: list[Any] = []
 

@@ -14,7 +14,7 @@ import click
 
 from labkit.commands.failure import MISCONFIGURED, Failure, LabCommand
 from labkit.commands.running import is_running, no_loop_yet, nothing_runs
-from labkit.commands.source import pass_lab
+from labkit.commands.source import pass_running_lab
 from labkit.commands.times import iso_time, local_time, zone
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 """How often somebody who waits looks again, where no news comes before."""
+LONGEST_REASON = 200
+"""Characters of a reason: each student who is refused the bench reads it."""
 
 wait_option = click.option("--wait", is_flag=True, help="Wait until nobody has the bench any more.")
 
@@ -34,16 +36,19 @@ def bench() -> None:
 
 @bench.command(cls=LabCommand)
 @click.argument("name")
-@click.option("--reason", default="", help="Why, for those who are refused the bench meanwhile.")
+@click.argument("why", required=False, default="", metavar="[REASON]")
+@click.option("--reason", default="", help="Why, for those who are refused the bench meanwhile; the same as REASON.")
 @wait_option
-@pass_lab
-def drain(lab: Lab, name: str, reason: str, wait: bool) -> None:
+@pass_running_lab
+def drain(lab: Lab, name: str, why: str, reason: str, wait: bool) -> None:
     """Give the bench to no new session.
 
     Who has it keeps it to the end; its devices stay open. Undo: labkit bench resume NAME
     """
     from labkit.store.reservations import Duty
 
+    reason = reason or why
+    require_short(reason)
     require_known(lab, name)
     changed = lab.reservations.set_duty(name, Duty.DRAINED, reason) is not None
     click.echo(f"No new session gets {name}." if changed else f"{name} is drained already.")
@@ -57,7 +62,7 @@ def drain(lab: Lab, name: str, reason: str, wait: bool) -> None:
 @click.argument("name")
 @click.argument("reason")
 @wait_option
-@pass_lab
+@pass_running_lab
 def maintenance(lab: Lab, name: str, reason: str, wait: bool) -> None:
     """Have the bench's devices made safe and closed, so that people and other programs can work on it.
 
@@ -68,6 +73,7 @@ def maintenance(lab: Lab, name: str, reason: str, wait: bool) -> None:
 
     if not reason.strip():
         raise Failure("Say why the bench is in maintenance: those who are refused it read that.", code=MISCONFIGURED)
+    require_short(reason)
     require_known(lab, name)
     changed = lab.reservations.set_duty(name, Duty.MAINTENANCE, reason) is not None
     click.echo(f"{name} is in maintenance{'' if changed else ' already'}; no new session gets it.")
@@ -81,7 +87,7 @@ def maintenance(lab: Lab, name: str, reason: str, wait: bool) -> None:
 
 @bench.command(cls=LabCommand)
 @click.argument("name")
-@pass_lab
+@pass_running_lab
 def resume(lab: Lab, name: str) -> None:
     """Put the bench back in service.
 
@@ -105,7 +111,7 @@ def resume(lab: Lab, name: str) -> None:
     "-n", "count", default=20, show_default=True, type=click.IntRange(1), help="How many of the newest changes."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a list with an object for each change.")
-@pass_lab
+@pass_running_lab
 def log(lab: Lab, name: str, count: int, as_json: bool) -> None:
     """Show what became of the bench and its devices, the newest last.
 
@@ -133,6 +139,16 @@ def line_of(change: BenchChange, bench: str) -> str:
     reason = f": {change.reason}" if change.reason else ""
     blame = f" (to blame: {change.blame})" if change.blame else ""
     return f"{local_time(change.at)}  {change.device or bench}  {became}{reason}{blame}"
+
+
+def require_short(reason: str) -> None:
+    """Errors: `Failure` for a reason that is too long to be read by those who are refused the bench."""
+    if len(reason) > LONGEST_REASON:
+        raise Failure(
+            f"The reason has {len(reason)} characters, {LONGEST_REASON} are the most: "
+            "each student who is refused the bench reads it. Say it shorter.",
+            code=MISCONFIGURED,
+        )
 
 
 def require_known(lab: Lab, name: str) -> None:
@@ -174,11 +190,16 @@ def say_who_has_it(lab: Lab, name: str) -> None:
 
 def say_closed(view: BenchView | None, name: str) -> None:
     """Say that people can work on the bench now, and what to beware of."""
-    unsafe = [device for device in view.devices if device.blame not in ("", "lab")] if view is not None else []
+    from labkit.loop.upkeep import NOT_SAFE
+
+    unsafe = [device for device in view.devices if NOT_SAFE in device.reason] if view is not None else []
     for device in unsafe:
         click.echo(f"Take care: {device.name} is {device.condition}: {device.reason}")
     if view is None or not view.host:
-        click.echo(f"No loop has {name} open, and the next one will leave it closed.")
+        click.echo(
+            f"No loop answers for {name}, and the next one will leave it closed. "
+            "One that was stopped or lost the store may still have its devices open: look whether its process is gone."
+        )
     else:
         click.echo(f"The devices of {name} are {'' if unsafe else 'safe and '}closed.")
     click.echo(f"When the work is done: labkit bench resume {name}")

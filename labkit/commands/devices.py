@@ -14,7 +14,7 @@ import click
 from labkit.commands.failure import LabGroup
 from labkit.commands.running import is_running, no_loop_yet, nothing_runs
 from labkit.commands.scan import scan
-from labkit.commands.source import pass_lab
+from labkit.commands.source import pass_running_lab
 from labkit.commands.times import iso_time, local_time, zone
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def devices(context: click.Context, as_json: bool) -> None:
 devices.add_command(scan)
 
 
-@pass_lab
+@pass_running_lab
 def show_devices(lab: Lab, as_json: bool) -> None:
     """Print the devices of the running lab."""
     running = is_running(lab)

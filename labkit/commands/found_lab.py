@@ -38,7 +38,7 @@ class FoundLab:
 
     def plugins(self) -> Plugins:
         """The drivers, found without a word: whoever asks says what is broken."""
-        with _said_by_others():
+        with said_by_others():
             return self.read_plugins()
 
 
@@ -94,7 +94,7 @@ def _folder(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def _said_by_others() -> Iterator[None]:
+def said_by_others() -> Iterator[None]:
     """In this block broken plugins are not logged, and what they print doesn't get into a command's own output."""
     log = logging.getLogger("labkit.plugins")
     log.addFilter(_nothing)

@@ -9,7 +9,7 @@ import click
 
 from labkit.commands.failure import MISCONFIGURED, Failure, LabCommand
 from labkit.commands.running import is_running, no_loop_yet, nothing_runs
-from labkit.commands.source import pass_lab
+from labkit.commands.source import pass_running_lab
 from labkit.commands.times import local_time
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=LabCommand)
 @click.argument("bench")
-@pass_lab
+@pass_running_lab
 def release(lab: Lab, bench: str) -> None:
     """End the session that has a bench.
 

@@ -15,7 +15,7 @@ import click
 
 from labkit.commands.failure import MISCONFIGURED, Failure, LabCommand
 from labkit.commands.running import is_running, no_loop_yet
-from labkit.commands.source import pass_lab
+from labkit.commands.source import pass_running_lab
 from labkit.devices.nearest import nearest
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ FAULTS = {
 @click.command(cls=LabCommand)
 @click.argument("fault", required=False, type=click.Choice(list(FAULTS)), metavar=f"[{'|'.join(FAULTS)}]")
 @click.argument("device", required=False)
-@pass_lab
+@pass_running_lab
 def sim(lab: Lab, fault: str | None, device: str | None) -> None:
     """Make a simulated device fail.
 

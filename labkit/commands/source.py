@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from labkit.errors import WebLabNotInitializedError
+from labkit.errors import DeclarationError, WebLabNotInitializedError
 
 if TYPE_CHECKING:
     from labkit.lab import Lab
@@ -25,7 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-_WITHOUT = (("weblab", "check"), ("weblab", "schema"))
+_WITHOUT = tuple(("weblab", name) for name in ("check", "schema", "devices", "bench", "release", "sim"))
 """Words of a command line."""
 
 _unread: ContextVar[bool] = ContextVar("declarations_unread", default=False)
@@ -57,20 +57,49 @@ class LabSource:
 
     @cached_property
     def lab(self) -> Lab:
-        return self._find()
+        with contextlib.redirect_stdout(sys.stderr):  # what apps and plugins print is no part of a command's output
+            return self._find()
 
 
 def pass_lab(function: Callable[Concatenate[Lab, P], R]) -> Callable[P, R]:
     """Give a command its lab as first argument; the lab is closed when the command is over."""
+    return _passing(function, lambda source: source.lab)
 
+
+def pass_running_lab(function: Callable[Concatenate[Lab, P], R]) -> Callable[P, R]:
+    """As `pass_lab`, for commands that work on what runs: a mistake in a declaration is no reason to refuse them."""
+    return _passing(function, _running_lab)
+
+
+def _passing(function: Callable[Concatenate[Lab, P], R], find: Callable[[LabSource], Lab]) -> Callable[P, R]:
     @functools.wraps(function)
     def with_lab(*args: P.args, **kwargs: P.kwargs) -> R:
         context = click.get_current_context()
         source = context.find_object(LabSource)
         if source is None:
             raise WebLabNotInitializedError("This command has no lab: run it by `labkit` or by `flask weblab`.")
-        lab = source.lab
+        lab = find(source)
         context.call_on_close(lab.close)
         return function(lab, *args, **kwargs)
 
     return with_lab
+
+
+def _running_lab(source: LabSource) -> Lab:
+    from labkit.commands.found_lab import said_by_others
+    from labkit.commands.running import is_running
+
+    with declarations_unread():
+        lab = source.lab
+    try:
+        with said_by_others(), contextlib.redirect_stdout(sys.stderr):
+            broken = [f"{one.origin} is broken and was left out: {one.error}" for one in lab.catalog.plugins.broken]
+    except DeclarationError as error:
+        if not is_running(lab):
+            raise
+        count = f"{len(error.problems)} mistake{'s' if len(error.problems) > 1 else ''}"
+        folder = lab.devices_folder.name
+        broken = [f"{folder}/ has {count} (labkit check); what runs goes on with what it has read before."]
+    for sentence in broken:
+        click.echo(f"{click.style('Note:', fg='yellow')} {sentence}", err=True)
+    return lab

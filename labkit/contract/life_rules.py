@@ -60,7 +60,8 @@ def names_itself_when_it_is_closed(subject: Subject) -> None:
         faults += [_refusal(f"{tried.name}()", opening.begin(tried), subject.name) for tried in ended]
     named = [fault for fault in faults if fault]
     if named:
-        raise RuleBroken(f"Closed, {'; '.join(named)}. Raise DeviceOfflineError with the name, link.name, in its text.")
+        told = "; ".join(named).rstrip(".")
+        raise RuleBroken(f"Closed, {told}. Raise DeviceOfflineError with the name, link.name, in its text.")
 
 
 def _refusal(what: str, act: Act, name: str) -> str:
@@ -71,7 +72,7 @@ def _refusal(what: str, act: Act, name: str) -> str:
         return str(hung)
     except BaseException as error:
         return "" if name in str(error) else f"{what} raised {_named(error)}"
-    return f"{what} did something"
+    return f"{what} returned as if all were well"
 
 
 def can_be_made_safe_in_any_state(subject: Subject) -> None:

@@ -69,7 +69,7 @@ class BenchReservation:
         Blocks until the devices are ready. Returns the bench's name.
         Errors: `BenchUnavailableError`, `ReservationLostError` (the session is over), `WishError` (no such names).
         """
-        wish = Wish(bench, tuple(features))
+        wish = Wish(bench, features)
         left_out, failures = list(excluded), list[str]()
         while True:
             taken = self._reservations.take(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,9 @@ class Wish:
             raise WishError(
                 "'-' names no bench. Where a lab acquires its benches by itself, set LABKIT_ACQUIRE to False."
             )
-        if isinstance(self.features, str) or not all(isinstance(feature, str) for feature in self.features):
+        if not isinstance(self.features, (str, bytes)) and isinstance(self.features, Iterable):
+            object.__setattr__(self, "features", tuple(self.features))  # a generator gives its words only once
+        if not isinstance(self.features, tuple) or not all(isinstance(feature, str) for feature in self.features):
             raise WishError(f'Wish(features={self.features!r}): features are a list of text, ["camera"].')
         odd = next((word for word in (self.bench, *self.features) if word != "".join(word.split())), None)
         if odd is not None:

@@ -26,6 +26,7 @@ NO_HOST = Blame.LAB
 IN_MAINTENANCE = Blame.LAB
 
 _OF_AN_EXTRA = re.compile(r"([\w.-]+).*\bextra == ['\"]([\w-]+)['\"]")
+_MISSING = (ImportError, errors.MissingSecretError)
 _THE_LABS = {errno.EACCES, errno.EPERM, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EROFS}
 _THE_DEVICES = {
     errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOENT, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EPIPE, errno.EPROTO,
@@ -38,7 +39,7 @@ def blame_for(error: BaseException) -> Blame:
     said = getattr(error, "blame", "")
     if isinstance(error, errors.DeviceError) and said in set(Blame) and said:
         return Blame(said)
-    if any(isinstance(one, ImportError) or _errno(one) in _THE_LABS for one in _chain(error)):
+    if any(isinstance(one, _MISSING) or _errno(one) in _THE_LABS for one in _chain(error)):
         return Blame.LAB  # also where a driver says "offline", because it was not let in
     if isinstance(error, errors.CommandError):
         return Blame.USER
@@ -47,6 +48,12 @@ def blame_for(error: BaseException) -> Blame:
     if isinstance(error, (builtins.TimeoutError, EOFError)) or _errno(error) in _THE_DEVICES:
         return Blame.DEVICE
     return Blame.DRIVER
+
+
+def blame_in_upkeep(error: BaseException) -> Blame:
+    """Who is to blame for what a driver raised where nobody called it: no user has a part in that."""
+    blame = blame_for(error)
+    return Blame.DRIVER if blame is Blame.USER else blame
 
 
 def remedy_for(error: BaseException) -> str:

@@ -87,7 +87,7 @@ class OpenDevice:
         for part in (self.driver, self.outlet):
             try:
                 part.close()
-            except Exception:
+            except BaseException:
                 log.exception("device did not close cleanly device=%s", self.driver.link.name)
 
 

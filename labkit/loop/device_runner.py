@@ -79,7 +79,7 @@ class DeviceRunner:
         self._clock = clock or Clock()
         self._lock = threading.Condition()
         self._jobs: deque[Job] = deque()
-        self._releasing = 0
+        self._releasing, self._given = 0, False  # given: to a session, which a beat under way does not know yet
         self._ended = False
         self._revoked = ""
         self._resting: str | None = None
@@ -150,6 +150,9 @@ class DeviceRunner:
         """Hear what hold the store has for the device. True: the release that it waits for was dealt with long ago."""
         self.raise_fence(fence)
         with self._lock:
+            given, self._given = self._given, False
+            if state == "none" and given:
+                return False  # if it is so, the next beat says it again
             if state == "none" and not self.free:
                 self._lock.notify()  # from now on it is looked at
             self._hold = (state, fence)
@@ -176,12 +179,12 @@ class DeviceRunner:
         """Interrupt what has run past its limit."""
         self._occupation.interrupt_overdue()
 
-    def rest(self, reason: str) -> None:
+    def rest(self, reason: str, unsafe: str = "") -> None:
         """Make the device safe, close it and leave it closed until `resume`. Only for one that no session has."""
         with self._lock:
             if self._resting != reason:
                 self._resting = reason
-                self._later(partial(self._rest, reason))
+                self._later(partial(self._rest, reason, unsafe))
 
     def resume(self) -> None:
         """Open the device again that was left closed; for another one nothing is done."""
@@ -222,7 +225,7 @@ class DeviceRunner:
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception:
+        except BaseException:  # the thread is the only one that can make its device safe
             log.exception("device runner failed device=%s", self.name)
 
     def _next(self, stopping: threading.Event) -> Callable[[], None] | None:
@@ -344,7 +347,7 @@ class DeviceRunner:
         with self._occupation.during(what, command.call.fence, self._safe_seconds):
             try:
                 command.close()
-            except Exception as error:
+            except BaseException as error:
                 log.warning("command did not end cleanly device=%s error=%s", self.name, error)
 
     # -- upkeep
@@ -354,7 +357,7 @@ class DeviceRunner:
         answer = self._refusal(call, Condition.OK)
         if answer is None:
             with self._lock:  # the store gave the device out; the next beat will say so, too
-                self._hold, self._resting = ("reserved", call.fence), None
+                self._hold, self._resting, self._given = ("reserved", call.fence), None, True
             self._upkeep.secure("making ready", call.fence, max(call.until - self._port.now(), 1.0))
             with self._lock:
                 if self.condition is Condition.OK and self.fence == call.fence:
@@ -371,9 +374,9 @@ class DeviceRunner:
     def _look(self) -> None:
         self._upkeep.look(self.fence, lambda: bool(self._jobs) or self.thread.stopping.is_set())
 
-    def _rest(self, reason: str) -> None:
+    def _rest(self, reason: str, unsafe: str) -> None:
         if self._resting == reason:  # else it was taken back meanwhile, or given to a session
-            self._upkeep.rest(self.fence, reason)
+            self._upkeep.rest(self.fence, reason, unsafe)
 
     def _wake_up(self) -> None:
         if self._resting is None and self._state.device is None:

@@ -16,7 +16,7 @@ from typing import Any
 from labkit.clock import Clock
 from labkit.errors import DeviceOfflineError, WebLabError
 from labkit.loop.answers import described
-from labkit.loop.blame import NO_ANSWER, blame_for, remedy_for
+from labkit.loop.blame import NO_ANSWER, blame_in_upkeep, remedy_for
 from labkit.loop.device_link import OpenDevice
 from labkit.loop.operation import Operation
 from labkit.plugin import DeviceEvent, Driver
@@ -27,9 +27,12 @@ log = logging.getLogger("labkit.loop")
 RETRY_OFFLINE = 1.0
 RETRY_FAULTY = 10.0
 OPENING = "being opened"
+LONGEST_REASON = 1000
+"""Characters of a reason that are kept: it stands in each line of the bench's log."""
 
-FAILURES = (Exception, SystemExit)
-"""What a driver's method may end with; its library may even call exit."""
+FAILURES = (BaseException,)
+"""What a driver's method may end with: its library may call exit, cancel a coroutine, or panic (Rust). No driver runs
+on the main thread, so none of it is anybody's Ctrl-C."""
 
 Opener = Callable[[Callable[[str], None]], OpenDevice]
 """Opens the device; is given whom to tell that it has gone."""
@@ -69,7 +72,7 @@ class DeviceState:
             return self.condition, self.reason, self.dealt_with, self.blame
 
     def set(self, condition: Condition, reason: str, blame: Blame = Blame.NOBODY, *, dealt_with: int = 0) -> None:
-        reason = " ".join(reason.split())
+        reason = " ".join(reason.split())[:LONGEST_REASON]
         with self._lock:
             if condition is not self.condition or reason != self.reason:
                 self._note_change(condition, reason, blame)
@@ -139,14 +142,14 @@ class DeviceState:
         log.log(level, "device failed device=%s at=%s error=%s", self.name, operation.what, error, exc_info=not known)
         self.shut()
         if isinstance(error, DeviceOfflineError):
-            self.set(Condition.OFFLINE, str(error), blame_for(error))
+            self.set(Condition.OFFLINE, str(error), blame_in_upkeep(error))
         elif operation.interrupted:
             reason = f"no answer: {operation.what} was ended, because {operation.interrupted} ({described(error)})"
             self.set(Condition.FAULTY, reason, NO_ANSWER)
         else:
             remedy = remedy_for(error)
             reason = f"{described(error)}. Run: {remedy}" if remedy else described(error)
-            self.set(Condition.FAULTY, reason, blame_for(error))
+            self.set(Condition.FAULTY, reason, blame_in_upkeep(error))
 
     def make_safe_and_shut(self) -> tuple[Blame, str]:
         """Make safe for the last time and close, where it is open. Returns what failed, and whose fault it is."""
@@ -155,7 +158,7 @@ class DeviceState:
             try:
                 self.device.driver.make_safe()
             except FAILURES as error:
-                blame, failure = blame_for(error), described(error)
+                blame, failure = blame_in_upkeep(error), described(error)
                 log.warning("device could not be made safe at the end device=%s error=%s", self.name, error)
         self.shut()
         return blame, failure

@@ -24,6 +24,7 @@ from labkit.loop.dispatch import Dispatch
 from labkit.loop.feeds import FeedOutlet
 from labkit.loop.hosted_bench import HostedBench, in_maintenance, take_lock
 from labkit.loop.reports import Reports
+from labkit.loop.upkeep import left_unsafe
 from labkit.plugin import DeviceEvent, feeds_of
 from labkit.process import LabProcess
 from labkit.settings import Settings
@@ -257,8 +258,8 @@ class Host:
             declaration=declaration, lock=lock, claim=claim.fence, runners=self._runners(declaration, claim)
         )
         if claim.maintenance is not None and bench.free:
-            for runner in bench.runners.values():
-                runner.rest(in_maintenance(claim.maintenance))
+            for name, runner in bench.runners.items():
+                runner.rest(in_maintenance(claim.maintenance), left_unsafe(*claim.before[name]))
         with self._lock:
             self._benches[declaration.name] = bench
         self._process.hosts(declaration.name, claim.fence)

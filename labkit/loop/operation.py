@@ -68,7 +68,7 @@ class Operation:
                 if not self.done.is_set():
                     try:
                         driver.interrupt()
-                    except Exception:
+                    except BaseException:
                         log.exception("driver failed to interrupt device=%s", driver.link.name)
             self.done.wait(min(REPEAT_SECONDS, deadline.left()))
 

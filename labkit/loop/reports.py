@@ -43,11 +43,11 @@ class Reports:
     def tell(self, runner: DeviceRunner, bench: HostedBench) -> bool:
         """Tell the store a device's condition; where that fails it is told with the next beat. False: the claim of the
         bench stands no more."""
-        self._unsaid.add(runner)
         try:
-            with runner.telling:
+            with runner.telling:  # else who tells at the same time could take this one's failure for said
+                self._unsaid.add(runner)
                 stands = self._reservations.report(bench.name, bench.claim, runner.name, *runner.facts)
-            self._unsaid.discard(runner)
+                self._unsaid.discard(runner)
         except StoreUnavailableError:
             log.info("condition not told yet device=%s condition=%s", runner.name, runner.condition)
             stands = True

@@ -18,6 +18,19 @@ from labkit.store.reservations import Blame, Condition
 
 OPEN_SECONDS = 30.0
 STOPPED = "its host was stopped"
+NOT_SAFE = "could not be made safe before"
+IN_MAINTENANCE_TEXT = "in maintenance: "
+
+
+def left_unsafe(condition: str, reason: str) -> str:
+    """Why a device may not be safe whose last host left it in this condition; '' where that closed it in order."""
+    if NOT_SAFE in reason:
+        return reason.partition(f"{NOT_SAFE}: ")[2]
+    if reason.startswith(f"{STOPPED}, "):
+        return reason.partition(": ")[2]
+    if reason in (STOPPED, "not opened yet") or reason.startswith(IN_MAINTENANCE_TEXT):
+        return ""
+    return f"its last loop did not close it, and left it {condition}{f' ({reason})' if reason else ''}"
 
 
 class Upkeep:
@@ -39,12 +52,14 @@ class Upkeep:
         self._health = health
         self._safe_seconds = safe_seconds
         self._report = report
+        self._unsafe = ""  # why the device is closed and was not made safe, '' where it was
 
     def secure(self, what: str, fence: int, seconds: float) -> None:
         """Open the device where it is not, make it safe, read back. Sets the condition and tells nobody yet."""
         self._suspended.end(RESERVATION_OVER)
         with self._occupation.during(what, fence, seconds) as operation:
             self._state.secure(operation)
+        self._unsafe = "" if self._state.condition is Condition.OK else self._state.reason
         self._health.put_off()
 
     def reopen(self, fence: int, releasing: int) -> None:
@@ -74,11 +89,15 @@ class Upkeep:
         if self._state.condition is not Condition.OK:
             self._report()
 
-    def rest(self, fence: int, reason: str) -> None:
-        """Make the device safe and close it, so that people and other programs can have it."""
+    def rest(self, fence: int, reason: str, unsafe: str = "") -> None:
+        """Make the device safe and close it, so that people and other programs can have it. unsafe: why it may not be
+        safe, where no loop has opened it since."""
+        self._unsafe = self._unsafe or unsafe
         with self._occupation.during("making safe", fence, self._safe_seconds):
+            open_yet = self._state.driver is not None
             blame, failure = self._state.make_safe_and_shut()
-        text = f"{reason}; it could not be made safe before: {failure}" if failure else reason
+        self._unsafe = failure if open_yet else self._unsafe
+        text = f"{reason}; it {NOT_SAFE}: {self._unsafe}" if self._unsafe else reason
         self._state.set(Condition.OFFLINE, text, blame or IN_MAINTENANCE)
         self._report()
 
@@ -98,7 +117,9 @@ class Upkeep:
         """The end of the host: make safe if open, and close."""
         self._suspended.end("its host stops")
         with self._occupation.during("making safe", fence, self._safe_seconds):
-            blame, failure = self._state.make_safe_and_shut()
+            failure = "" if self._state.driver is not None else self._unsafe
+            blame, failed = self._state.make_safe_and_shut()
+            failure = failed or failure
         text = f"{STOPPED}, and could not make it safe: {failure}" if failure else STOPPED
         self._state.set(Condition.OFFLINE, text, blame)
         if failure:

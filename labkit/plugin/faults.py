@@ -100,6 +100,9 @@ class FaultListener(threading.Thread):
     def stop(self) -> None:
         """End the thread and wait for it, 2 s at most; call it once. From any thread, its own (in `heard`) too."""
         (self._folder / "wake").unlink(missing_ok=True)
+        if self.ident is None:  # it could not be started
+            self._close()
+            return
         os.eventfd_write(self._end, 1)
         if threading.current_thread() is self:
             self._stopped_inside = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +24,15 @@ class Frame:
     height: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.data, bytes):
-            raise TypeError(f"A frame's data must be bytes, not {type(self.data).__name__}.")
-        if not isinstance(self.captured, (int, float)) or not math.isfinite(self.captured):
-            raise TypeError(f"A frame's captured must be UTC seconds, not {self.captured!r}.")
-        if not all(isinstance(side, int) and side > 0 for side in (self.width, self.height)):
+        data, captured, sides = _as_given(self.data, self.captured, (self.width, self.height))
+        if not isinstance(data, bytes):
+            raise TypeError(f"A frame's data must be bytes, not {type(data).__name__}.")
+        if not isinstance(captured, (int, float)) or not math.isfinite(captured):
+            raise TypeError(f"A frame's captured must be UTC seconds, not {captured!r}.")
+        if not all(isinstance(side, int) and side > 0 for side in sides):
             raise TypeError(f"A frame's width and height must be whole numbers, not {self.width!r} x {self.height!r}.")
+
+
+def _as_given(*values: Any) -> tuple[Any, ...]:
+    """The same values; authors of drivers are not held to the types that are declared."""
+    return values

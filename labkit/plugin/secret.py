@@ -75,7 +75,8 @@ class Secret:
             return NotImplemented
         if (self._env, self._file, self._text is None) != (other._env, other._file, other._text is None):
             return False
-        return hmac.compare_digest((self._text or "").encode(), (other._text or "").encode())
+        mine, others = ((one._text or "").encode("utf-8", "surrogatepass") for one in (self, other))
+        return hmac.compare_digest(mine, others)
 
     def __hash__(self) -> int:
         return hash((self._env, self._file))  # the text has no say: a hash can be tried out

@@ -101,6 +101,7 @@ class _Simulation:
         self._folder = Path(link.folder)
         self._listener: FaultListener | None = None
         self._changed = threading.Condition()
+        self._changes = 0
         self._interrupts = 0
         self._unplugged = f"The simulated '{link.name}' is unplugged. Plug it in: labkit sim plug {link.name}"
         self.file = FaultFile(self._folder, link.name)
@@ -112,8 +113,8 @@ class _Simulation:
         self.end()
         self.file.take()
         self._listener = FaultListener(self._folder, f"twin:{self._link.name}", self._hear)
-        self._listener.start()
         try:
+            self._listener.start()
             self.endure("open")
         except BaseException:
             self.end()
@@ -125,20 +126,22 @@ class _Simulation:
             listener.stop()
 
     def endure(self, what: str) -> None:
-        began, interrupts = time.monotonic(), self._interrupts
-        with self._changed:
-            while (seconds := self._trouble(began)) > 0:
-                self._changed.wait(seconds)
-                if self._interrupts != interrupts:
-                    raise InterruptedCallError(
-                        f"The {what} on '{self._link.name}' was interrupted: its session is over, or it took too long.",
-                        device=self._link.name,
-                    )
+        began, interrupts, changes = time.monotonic(), self._interrupts, self._changes
+        while (seconds := self._trouble(began)) > 0:  # looks at a file that others may hold, so without our lock
+            with self._changed:
+                if self._changes == changes:  # nothing has happened since it looked
+                    self._changed.wait(seconds)
+                changes = self._changes
+            if self._interrupts != interrupts:
+                raise InterruptedCallError(
+                    f"The {what} on '{self._link.name}' was interrupted: its session is over, or it took too long.",
+                    device=self._link.name,
+                )
 
     def interrupt(self) -> None:
         with self._changed:
             self._interrupts += 1
-            self._changed.notify_all()
+            self._tell_change()
 
     def _trouble(self, began: float) -> float:
         """Seconds that what began then must still take; 0 where it may go on. Errors: `DeviceOfflineError`."""
@@ -152,11 +155,15 @@ class _Simulation:
     def _hear(self) -> bool:
         """Something was injected: who waits looks again, and the host hears of an unplug. True: listen on."""
         unplugged = "unplug" in self.file.read()
-        with self._changed:
-            self._changed.notify_all()
+        self._tell_change()
         if unplugged:
             self._link.lost(self._unplugged)
         return not unplugged
+
+    def _tell_change(self) -> None:
+        with self._changed:
+            self._changes += 1
+            self._changed.notify_all()
 
 
 def _unless_driver(method: Callable[[], None]) -> None:

@@ -95,6 +95,7 @@ class Store:
             socket_connect_timeout=ANSWER_SECONDS,
             max_connections=1_000_000,
             protocol=2,
+            encoding_errors="backslashreplace",  # half a surrogate pair in somebody's text must stop nothing
             **_keepalive(self.url),
         )
 

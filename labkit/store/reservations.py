@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -58,12 +58,14 @@ class Service:
 class Claim:
     """A bench that this process hosts from now on. holds: device's full name -> (state, fence).
 
-    maintenance: why the bench is in maintenance, None where it is not.
+    maintenance: why the bench is in maintenance, None where it is not. before: device's full name -> condition and
+    reason as its last host left them.
     """
 
     fence: int
     holds: Mapping[str, tuple[str, int]]
     maintenance: str | None = None
+    before: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +167,10 @@ class Reservations:
         if text(answer[0]) == "held":
             return text(answer[1])
         rows = [text(item) for item in answer[3:]]
-        holds = {rows[i]: (rows[i + 1], int(rows[i + 2])) for i in range(0, len(rows), 3)}
+        holds = {rows[i]: (rows[i + 1], int(rows[i + 2])) for i in range(0, len(rows), 5)}
+        before = {rows[i]: (rows[i + 3], rows[i + 4]) for i in range(0, len(rows), 5)}
         maintenance = None if answer[2] is None else text(answer[2])
-        return Claim(fence=int(answer[1]), holds=holds, maintenance=maintenance)
+        return Claim(fence=int(answer[1]), holds=holds, maintenance=maintenance, before=before)
 
     def leave_bench(self, bench: str, fence: int) -> None:
         """Give up a bench in order."""

@@ -23,6 +23,7 @@ from labkit.lab import Lab
 from labkit.store.sessions import SessionRecord, SessionState
 from labkit.threads import LabThread
 from labkit.web.frames import Drop, Send
+from labkit.web.lanes import Lanes
 from labkit.web.page_requests import FeedRequest, call_request, feed_request
 from labkit.web.relay import Relay
 from labkit.web.session_view import shown_state
@@ -35,7 +36,7 @@ MESSAGE_BYTES = 1_000_000
 MOST_FEEDS = 64
 PING_SECONDS = 10
 PONG_SECONDS = 60
-"""How late the answer to a ping may be. It is read only after the call before it: no call of a page may take longer."""
+"""How late the answer to a ping may be: a browser may be busy, or on the other side of the world."""
 CALL_SECONDS = 30.0
 """The longest call of a page, whatever `timeout` it asks for. What takes longer is a task."""
 
@@ -72,6 +73,7 @@ class LabSockets:
         self._lock = threading.Lock()
         self._sending = threading.RLock()
         self._transports: dict[str, str] = {}
+        self._lanes = Lanes()
         self._server = self._install(app)
 
     def __repr__(self) -> str:
@@ -111,6 +113,7 @@ class LabSockets:
         else:
             app.extensions["socketio"] = before
         self._keep_frames_together(sockets.server)
+        self._put_calls_on_lanes(sockets.server)
         keep_nonsense_out(sockets.server, MESSAGE_BYTES)
         return sockets.server
 
@@ -124,6 +127,19 @@ class LabSockets:
                 send_packet(*args)
 
         server._send_packet = send_whole
+
+    def _put_calls_on_lanes(self, server: Any) -> None:
+        """Have calls dealt with beside the other events: one that waits for its device must not hold up its page."""
+        handle = server._handle_event_internal
+
+        def deal_with(server: Any, sid: str, eio_sid: str, data: list[Any], *rest: Any) -> None:
+            device = _device_called(data)
+            if device is None:
+                handle(server, sid, eio_sid, data, *rest)
+            else:
+                self._lanes.run(sid, device, lambda: handle(server, sid, eio_sid, data, *rest))
+
+        server._handle_event_internal = deal_with
 
     def _send(self, sid: str, event: str, data: dict[str, Any]) -> None:
         with self._sending:
@@ -285,6 +301,13 @@ class _NoEntry(WebLabError):
 
 def _sid() -> str:
     return str(flask.request.sid)  # type: ignore[attr-defined]  # set by flask_socketio
+
+
+def _device_called(data: list[Any]) -> str | None:
+    """The device that an event calls; None where it is no call, or none that makes sense."""
+    asked = data[1] if data[0] == "call" and len(data) > 1 else None
+    device = asked.get("device") if isinstance(asked, dict) else None
+    return device if isinstance(device, str) else None
 
 
 def _over(record: SessionRecord) -> str:

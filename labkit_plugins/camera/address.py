@@ -7,11 +7,13 @@ log, an error or on a page.
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 HIDDEN = "***"
 
 _SHORT = 4  # a shorter password also stands in ordinary words; it is hidden where it follows its user's name
+_PARTS = re.compile(r"([^:/?#]*:/{1,2})([^/?#]*)(.*)", re.DOTALL)  # FFmpeg takes one slash, too
+_HOST = re.compile(r"(\[.*\]|[^:]*)(:\d*)?")
 
 
 class Address:
@@ -55,19 +57,27 @@ def is_address(text: str) -> bool:
 
 
 def _masked(text: str) -> tuple[str, list[str]]:
-    """The text without user's password and without values in the query, and what was hidden in each way to write it."""
-    if is_file(text):
+    """The text without user's password and without values in the query, and what was hidden in each way to write it.
+
+    Taken apart by hand: `urlsplit` refuses what FFmpeg opens, and repeats the password where it does.
+    """
+    parts = None if is_file(text) else _PARTS.fullmatch(text)
+    if parts is None:
         return text, []
-    head, separator, rest = text.partition("://")
-    place, slash, path = rest.partition("/")
+    head, place, rest = parts.groups()
+    if "@" not in place and not _HOST.fullmatch(place) and "@" in rest:  # a "/" of the password, not of the path
+        more, at, rest = rest.rpartition("@")
+        place += more + at
     account, at, host = place.rpartition("@")
     user, colon, password = account.partition(":")
-    hidden = {password, unquote(password)} if colon else set()
     shown = f"{user}:{HIDDEN}" if colon else user
-    query = urlsplit(text).query
-    if query:
-        hidden |= {value for pair in query.split("&") if (value := pair.partition("=")[2])}
-        path = path.replace(query, re.sub(r"=[^&]+", f"={HIDDEN}", query))
+    path, mark, query = rest.partition("?")
+    query, number, fragment = query.partition("#")
+    hidden = {password} if colon else set()
+    hidden |= {value for pair in query.split("&") if (value := pair.partition("=")[2])}
+    hidden |= {unquote(secret) for secret in hidden}
+    query = re.sub(r"=[^&]+", f"={HIDDEN}", query)
     secrets = {f"{account}@"} if colon else set()
     secrets |= {secret for secret in hidden if len(secret) >= _SHORT}
-    return f"{head}{separator}{shown}{at}{host}{slash}{path}", sorted(secrets, key=len, reverse=True)
+    whole = f"{head}{shown}{at}{host}{path}{mark}{query}{number}{fragment}"
+    return whole, sorted(secrets, key=len, reverse=True)

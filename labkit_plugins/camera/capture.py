@@ -26,6 +26,7 @@ START_SECONDS = 30.0
 """What starting the program that reads a source may take on a very busy machine."""
 
 _PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0)
+_REST = 1.0  # seconds from one start that fails to the next one, whoever asks
 _PATIENCE = 2.0  # seconds for the thread to do what it is told
 
 
@@ -69,6 +70,11 @@ class _Wish:
     def picture(self) -> bool:
         return bool(self.looked or self.waiters)
 
+    @property
+    def newest(self) -> float:
+        """When the last waiter came."""
+        return max((waiter.began for waiter in self.waiters), default=0.0)
+
 
 class Capture:
     """Pictures of one camera for whoever looks. begin: starts the source. explain: makes a
@@ -102,14 +108,22 @@ class Capture:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         # of the thread alone
         self._source: Source | None = None
-        self._begun_at = self._silent_at = self._retry_at = self._linger_until = 0.0
+        self._begun_at = self._silent_at = self._linger_until = 0.0
+        self._retry_at = self._rest_until = 0.0
         self._failures = 0
         self._refused = ""
         self._signal: Signal | None = None
         self._shown_to = False
         self._presence_wakes = True
         self._thread = threading.Thread(target=self._run, name=f"camera:{device}", daemon=True)
-        self._thread.start()
+        self._start_thread()
+
+    def _start_thread(self) -> None:
+        try:
+            self._thread.start()
+        except BaseException:
+            os.close(self._wake)
+            raise
 
     # -- from other threads
 
@@ -238,7 +252,7 @@ class Capture:
         now = time.monotonic()
         with self._changed:
             wanted, looked = self._wish.picture, bool(self._wish.looked)
-            newest = max((waiter.began for waiter in self._wish.waiters), default=0.0)
+            due = self._due()
         if wanted:
             self._linger_until = now + LINGER
         elif self._source is None:
@@ -246,18 +260,24 @@ class Capture:
         elif now >= self._linger_until:
             self._drop()
             self._signal = None
-        if wanted and self._source is None and (now >= self._retry_at or newest > self._begun_at):
+        if wanted and self._source is None and now >= due:
             self._start(now)
         if looked and not self._shown_to and self._signal is not None:
             self._tell(self._signal)  # who looks from now on has not heard it
         self._shown_to = looked
+
+    def _due(self) -> float:
+        """When the source may be begun: after its pause, or soon for who came since it was begun last."""
+        if self._wish.newest > self._begun_at:
+            return self._rest_until
+        return max(self._rest_until, self._retry_at)
 
     def _start(self, now: float) -> None:
         self._begun_at, self._refused = now, ""
         try:
             self._source = self._begin()
         except (OSError, ValueError) as error:
-            self._failed(str(error))
+            self._failed(str(error).removesuffix("."))
         else:
             self._silent_at = now + START_SECONDS + self._timeout
 
@@ -293,12 +313,13 @@ class Capture:
             self._changed.notify_all()
 
     def _failed(self, reason: str) -> None:
-        """The source gives nothing: say so, and begin anew after a pause, or at once for who came meanwhile."""
+        """The source gives nothing: say so, and begin anew after a pause, or soon for who came meanwhile."""
         self._drop()
         if self._presence is not None and not self._still_there(self._presence):
             return
         reason = self._explain(reason)
         self._retry_at = time.monotonic() + _PAUSES[min(self._failures, len(_PAUSES) - 1)]
+        self._rest_until = self._begun_at + _REST
         self._failures += 1
         self._say(Signal(signal=False, reason=reason, since=time.time()))
         with self._changed:
@@ -332,10 +353,10 @@ class Capture:
     def _patience(self) -> float | None:
         """Milliseconds until there is something to do by itself, rounded up."""
         with self._changed:
-            wanted = self._wish.picture
+            wanted, begin_at = self._wish.picture, self._due()
         due = []
         if self._source is not None:
             due += [self._silent_at] if wanted else [self._silent_at, self._linger_until]
         elif wanted:
-            due.append(self._retry_at)
+            due.append(begin_at)
         return None if not due else max(0.0, min(due) - time.monotonic()) * 1000 + 1

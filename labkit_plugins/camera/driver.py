@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
+import threading
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -45,6 +46,7 @@ class Camera(Driver[CameraOptions]):
         self._capture: Capture | None = None
         self._presence: Presence | None = None
         self._address: Address | None = None
+        self._looking = threading.Lock()  # what is told to the capture is what was asked last
 
     def open(self) -> None:
         """Find the camera; nothing is captured before somebody looks."""
@@ -58,7 +60,7 @@ class Camera(Driver[CameraOptions]):
             self.link.name,
             begin=self._begin,
             presence=self._presence,
-            timeout=self.options.timeout,
+            timeout=self.options.patience,
             explain=self._explain,
             give=self.frames.emit,
             tell=self.signal.emit,
@@ -82,7 +84,8 @@ class Camera(Driver[CameraOptions]):
         Who looks on (the same session, at a camera that was reopened) gets new pictures by itself.
         """
         capture = self._opened("make-safe")
-        capture.look(self.link.watched("frames"))
+        with self._looking:
+            capture.look(self.link.watched("frames"))
         try:
             capture.forget()
         except RuntimeError as error:
@@ -96,13 +99,14 @@ class Camera(Driver[CameraOptions]):
             self._capture.interrupt()
 
     def health(self) -> None:
-        """Take one picture. Errors: `NoSignalError` with the reason where none comes within `timeout`."""
-        self._opened("health check").take(self.options.timeout + START_SECONDS, "health check")
+        """Take one picture. Errors: `NoSignalError` with the reason where none comes in time."""
+        self._opened("health check").take(self.options.patience + START_SECONDS, "health check")
 
     def watched(self, feed: str, anybody: bool) -> None:
-        capture = self._capture
-        if capture is not None and feed == "frames":
-            capture.look(anybody)
+        with self._looking:
+            capture = self._capture
+            if capture is not None and feed == "frames":
+                capture.look(anybody)
 
     @classmethod
     def scan(cls) -> Sequence[Found]:
@@ -126,7 +130,7 @@ class Camera(Driver[CameraOptions]):
             "title": options.title or self.link.name,
             "rotation": options.rotation,
             "flip": options.flip,
-            "timeout": options.timeout,
+            "timeout": options.patience,
             "size": options.size or "",
             "rate": options.rate or 0.0,
         }

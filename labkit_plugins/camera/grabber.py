@@ -170,7 +170,19 @@ def _explain(error: Exception, plan: Plan) -> str:
         return "there is no such file"
     if isinstance(error, (av.error.FFmpegError, OSError)) and error.strerror:
         return f"{error.strerror[0].lower()}{error.strerror[1:]}"
+    if isinstance(error, ValueError) and plan.container is not None and _unknown(plan.container):
+        return f"FFmpeg has no format '{plan.container}'"
     return type(error).__name__
+
+
+def _unknown(container: str) -> bool:
+    import av
+
+    try:
+        av.ContainerFormat(container, "r")
+    except ValueError:
+        return True
+    return False
 
 
 def run(plan: Plan, out: BinaryIO) -> None:

@@ -12,6 +12,7 @@ _SOS, _DHT = 0xDA, 0xC4
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15; the three mean other things
 _WITHOUT_LENGTH = frozenset(range(0xD0, 0xD8)) | {0x01}
 _LARGEST = 32 * 1024 * 1024
+_MOST_SEGMENTS = 4096  # a picture has some dozens; each costs time of the process that has all devices
 
 _DC_VALUES = "000102030405060708090a0b"
 _TABLES = (
@@ -68,7 +69,9 @@ def picture(data: bytes) -> tuple[bytes, int, int]:
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, place and length of what each segment holds, up to the picture's own data."""
     at = len(SOI)
-    while at + 4 <= len(data):
+    for _ in range(_MOST_SEGMENTS):
+        if at + 4 > len(data):
+            return
         if data[at] != 0xFF:
             raise NotAPictureError("its segments are broken")
         marker = data[at + 1]
@@ -82,6 +85,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
                 raise NotAPictureError("its segments are broken")
             yield marker, at + 4, length - 2
             at += 2 + length
+    raise NotAPictureError("its segments are broken")
 
 
 def _size(data: bytes, start: int, length: int) -> tuple[int, int]:

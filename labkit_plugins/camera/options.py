@@ -15,6 +15,7 @@ from labkit.plugin import Doubt, DriverOptions, OptionError, Secret, Takes, UsbM
 from labkit_plugins.camera.address import Address, is_address
 
 _PLACES = ("device", "match", "url", "test_pattern")
+_LARGEST_SIDE = 16384
 _NUMBERED = re.compile(r"/dev/video\d+")
 
 
@@ -63,6 +64,8 @@ class CameraOptions(DriverOptions):
     def _width_and_height(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[1-9]\d{1,4}x[1-9]\d{1,4}", value):
             raise ValueError('must be width x height in pixels, for example "1280x720"')
+        if value is not None and max(map(int, value.split("x"))) > _LARGEST_SIDE:
+            raise ValueError(f"must not be over {_LARGEST_SIDE} pixels wide or high")
         return value
 
     @field_validator("url")
@@ -90,6 +93,11 @@ class CameraOptions(DriverOptions):
             return None
         width, _, height = self.size.partition("x")
         return int(width), int(height)
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a picture after which there is no signal: two pictures' time at least, whatever `timeout`."""
+        return max(self.timeout, 2 / self.rate) if self.rate else self.timeout
 
     def takes(self) -> Sequence[Takes]:
         """The camera, by the name that the declaration has for it."""

@@ -8,6 +8,7 @@
 
 const OLD_AFTER = 3; // seconds; of a camera that gives fewer pictures, two of them
 const MIRRORED = { none: "", horizontal: "scaleX(-1)", vertical: "scaleY(-1)" };
+const AGAIN_AFTER = 2_000; // ms
 const WAITING = "Waiting for the first picture";
 
 const STYLE = `
@@ -45,7 +46,10 @@ export default async function mount(element, device) {
   });
   device.subscribe("signal", (/** @type {any} */ signal) => state.heard(signal));
 
-  const learn = once(async () => view.follow(await device.call("view")));
+  const learn = once(
+    async () => view.follow(await device.call("view")),
+    (error) => error.kind === "DeviceBusyError" && setTimeout(update, AGAIN_AFTER), // which changes nothing at the device
+  );
   const update = () => {
     panel.snapshot.disabled = !device.usable;
     state.update();
@@ -185,13 +189,16 @@ function duration(seconds) {
   return whole < 120 ? `${whole} s` : `${Math.round(whole / 60)} min`;
 }
 
-/** Let `work` be done until it has been done well, never twice at the same time. @param {() => Promise<void>} work */
-function once(work) {
+/** Let `work` be done until it has been done well, never twice at the same time. @param {() => Promise<void>} work @param {(error: any) => void} failed */
+function once(work, failed) {
   let begun = false;
   return () => {
     if (begun) return;
     begun = true;
-    work().catch(() => (begun = false)); // the next change of the device tries again
+    work().catch((error) => {
+      begun = false; // the next change of the device tries again
+      failed(error);
+    });
   };
 }
 

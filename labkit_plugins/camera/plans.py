@@ -52,7 +52,7 @@ def plan_for_address(options: CameraOptions, address: Address) -> Plan:
     asked: dict[str, str | None] = dict(_LIVE)
     if re.match(r"rtsps?://", text):
         asked["rtsp_transport"] = "tcp"  # lost packets make grey pictures
-    return _plan(options, text, options.format, asked, live=True, timeout=options.timeout)
+    return _plan(options, text, options.format, asked, live=True, timeout=options.patience)
 
 
 def plan_for_pattern(options: CameraOptions) -> Plan:

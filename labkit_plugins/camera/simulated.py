@@ -15,6 +15,8 @@ from labkit_plugins.camera.source import FRAMES, RATE, SIZE, SocketSource, Sourc
 from labkit_plugins.twins.control import short_address
 from labkit_plugins.twins.programtwin import ProgramTwin
 
+_ANSWER = 2.0  # seconds in which a scene that runs lets somebody in
+
 
 class SimulatedCamera(ProgramTwin, Camera):
     """A camera that sees a simulated bench; nothing but where its pictures come from is different."""
@@ -46,15 +48,18 @@ class SimulatedCamera(ProgramTwin, Camera):
         return SocketSource(self._connect())
 
     def _connect(self) -> socket.socket:
-        """A connection to the scene. Errors: `DeviceOfflineError` where the camera is unplugged."""
+        """A connection to the scene. Errors: `DeviceOfflineError` where the camera is unplugged, or its scene hangs."""
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connected.settimeout(_ANSWER)
         try:
             with short_address(self.link.folder / FRAMES) as address:
                 connected.connect(address)
         except OSError as error:
             connected.close()
+            still = isinstance(error, (BlockingIOError, TimeoutError))
+            why = "does not answer" if still else "is unplugged"
             raise DeviceOfflineError(
-                f"The simulated camera of '{self.link.name}' is unplugged.", device=self.link.name
+                f"The simulated camera of '{self.link.name}' {why}.", device=self.link.name
             ) from error
         return connected
 

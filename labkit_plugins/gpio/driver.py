@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated
@@ -56,9 +58,11 @@ class Gpio(Driver[GpioOptions]):
         self._reader: EdgeReader | None = None
         self._written: dict[str, int] = {}
         self._picture: dict[str, int] = {}
+        self._changed: dict[str, int] = {}
         self._picture_lock = threading.Lock()
         self._gone: str | None = None
         self._gone_lock = threading.Lock()
+        _let_go_in_children(self)
 
     def open(self) -> None:
         """Take all lines at once; outputs begin at their initial level, without a moment of another one."""
@@ -66,7 +70,7 @@ class Gpio(Driver[GpioOptions]):
             return
         self.close()
         self._gone = None
-        self._picture = {}
+        self._picture, self._changed = {}, {}
         self._lines = self._request_lines()
         self._written = self.options.initial_levels
         self._reader = EdgeReader(f"edges:{self.link.name}", self._lines, heard=self._hear, lost=self._notice_unplug)
@@ -77,10 +81,18 @@ class Gpio(Driver[GpioOptions]):
         self._interruptions.interrupt()
         reader, self._reader = self._reader, None
         lines, self._lines = self._lines, None
-        if reader is not None:
-            reader.stop()
+        try:
+            if reader is not None:
+                reader.stop()
+        finally:  # the outputs become safe, whatever happens to the thread
+            if lines is not None:
+                lines.close(self.options.safe_levels)
+
+    def let_go(self) -> None:
+        """In a forked child: drop the inherited lines, so that only the parent's life keeps them."""
+        lines, self._lines, self._reader = self._lines, None, None
         if lines is not None:
-            lines.close(self.options.safe_levels)
+            lines.let_go()
 
     def make_safe(self) -> None:
         """Set all outputs to their safe levels, in one moment where the chip can, and read them back."""
@@ -171,19 +183,25 @@ class Gpio(Driver[GpioOptions]):
         """Set outputs, and tell what all lines read back."""
         self._written |= levels
         lines.write(levels, operation)
-        picture = lines.read(operation)
+        picture = self._read_all(lines, operation)
         self._tell(picture, always=True)
         return picture
 
     def _read(self, lines: Lines, operation: Operation) -> dict[str, int]:
-        picture = lines.read(operation)
+        picture = self._read_all(lines, operation)
         self._tell(picture)
         return picture
+
+    def _read_all(self, lines: Lines, operation: Operation | None) -> dict[str, int]:
+        """Read all lines. An edge that is heard from now on may be newer than what is read: it is told on top of it."""
+        with self._picture_lock:
+            self._changed = {}
+        return lines.read(operation)
 
     def _tell(self, levels: Mapping[str, int], *, always: bool = False) -> None:
         """Give the whole picture to the feed where it is news; `always`: also where it is not, to confirm a write."""
         with self._picture_lock:  # the reader tells edges at the same time
-            picture = {**self._picture, **levels}
+            picture = {**self._picture, **levels, **self._changed}
             if always or picture != self._picture:
                 self._picture = picture
                 self.levels.emit(picture)
@@ -191,7 +209,10 @@ class Gpio(Driver[GpioOptions]):
     def _hear(self, edges: Sequence[Edge]) -> None:
         for edge in edges:
             self.edges.emit(edge)
-        self._tell({edge.line: edge.level for edge in edges if self.options.lines[edge.line].edges == "both"})
+        levels = {edge.line: edge.level for edge in edges if self.options.lines[edge.line].edges == "both"}
+        with self._picture_lock:
+            self._changed |= levels
+        self._tell(levels)
 
     # -- what is refused
 
@@ -275,3 +296,14 @@ class Gpio(Driver[GpioOptions]):
                 f"The GPIO chip of '{self.link.name}' has gone ({self._gone}). It is opened again when it is back.",
                 device=self.link.name,
             )
+
+
+def _let_go_in_children(gpio: Gpio) -> None:
+    known = weakref.ref(gpio)
+
+    def let_go() -> None:
+        inherited = known()
+        if inherited is not None:
+            inherited.let_go()
+
+    os.register_at_fork(after_in_child=let_go)

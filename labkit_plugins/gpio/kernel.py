@@ -143,3 +143,6 @@ class KernelLines:
             self.write(levels, None)
         with self._lock:
             self._request.release()
+
+    def let_go(self) -> None:
+        self._request.release()  # without the lock, which a thread of the parent may have held at the fork

@@ -49,6 +49,9 @@ class Lines(Protocol):
     def close(self, levels: Mapping[str, int]) -> None:
         """Set these outputs as far as that is still possible, and give the lines back. Never raises, never blocks."""
 
+    def let_go(self) -> None:
+        """In a forked child: close its copies of what is open. The chip hears nothing, the lines stay the parent's."""
+
 
 def utc_of(monotonic_ns: int) -> float:
     """A moment of CLOCK_MONOTONIC, which the kernel stamps edges with, as UTC seconds since 1970.

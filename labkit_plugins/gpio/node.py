@@ -2,8 +2,9 @@
 
 A connection is what a request of lines is at the kernel: it has its lines until it is closed. Packets are JSON objects
 both ways: `{"request": consumer, "lines": {...}}`, then `{"tag": n, "set": {name: 0|1}}` and `{"tag": n}`, each
-answered with `{"tag": n, "levels": {...}}`; levels are voltages. A second connection that says `{"follow": consumer}`
-gets the edges: `{"line", "level", "at", "seqno"}`, `at` in nanoseconds of CLOCK_MONOTONIC.
+answered with `{"tag": n, "levels": {...}}`; levels are voltages. What makes no sense is answered with `{"error"}`.
+A second connection that says `{"follow": consumer}` gets the edges: `{"line", "level", "at", "seqno"}`, `at` in
+nanoseconds of CLOCK_MONOTONIC.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ NODE = "chip"
 
 SLOW = 0.5
 """Seconds that everything takes under the fault `slow`."""
+
+_WIRING = {
+    "line": int, "direction": str, "pull": str, "drive": str, "active_low": bool, "debounce": int, "edges": str,
+    "initial": int,
+}  # fmt: skip
 
 _NOISE = 0.05  # seconds between two edges of the fault `garbage`
 
@@ -117,19 +123,30 @@ class Node:
             self._pins.give_back(consumer)
 
     def _received(self, client: Channel, text: str) -> None:
-        packet: dict[str, Any] = json.loads(text)
+        try:
+            packet = json.loads(text)
+        except (ValueError, RecursionError):
+            packet = None
+        if not isinstance(packet, dict):
+            client.send({"error": "not a JSON object"})
+            return
         self._in_its_time(lambda: self._serve(client, packet))
 
     def _serve(self, client: Channel, packet: dict[str, Any]) -> None:
-        if not client.closed:
-            client.send(self._answer(client, packet))
+        if client.closed:
+            return
+        try:
+            answer = self._answer(client, packet)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # a chip outlives what is said to it
+            answer = {"tag": packet.get("tag"), "error": f"{type(error).__name__}: {error}"}
+        client.send(answer)
 
     def _answer(self, client: Channel, packet: dict[str, Any]) -> Mapping[str, Any]:
         if "follow" in packet:
             self._followers.add(client)
             return {"following": packet["follow"]}
         if "request" in packet:
-            return self._request(client, packet["request"], packet["lines"])
+            return self._request(client, packet["request"], _checked(packet["lines"]))
         if client not in self._requests:
             return {"tag": packet.get("tag"), "error": "request lines first"}
         if "set" in packet:
@@ -163,6 +180,15 @@ class Node:
             self._later(SLOW, act)
         else:
             act()
+
+
+def _checked(lines: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """Lines whose wiring is whole, so that nothing fails later. Errors: ValueError."""
+    for name, wiring in lines.items():
+        wrong = [key for key, kind in _WIRING.items() if not isinstance(wiring.get(key), kind)]
+        if wrong:
+            raise ValueError(f"line {name!r} needs {', '.join(wrong)}")
+    return lines
 
 
 def _serve_all(client: Channel) -> None:

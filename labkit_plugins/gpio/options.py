@@ -135,13 +135,25 @@ class GpioOptions(DriverOptions):
         ]
 
     def doubts(self) -> Sequence[Doubt]:
+        return [*self._numbered_chip(), *self._quiet_inputs()]
+
+    def _numbered_chip(self) -> Iterator[Doubt]:
         if self.chip is None or not _NUMBERED.fullmatch(self.chip):
-            return ()
+            return
         message = (
             f'chip: the number in "{self.chip}" may be another one after a restart. '
             "Say the chip's label, which `labkit devices scan` shows."
         )
-        return [Doubt(message=message, path=("chip",))]
+        yield Doubt(message=message, path=("chip",))
+
+    def _quiet_inputs(self) -> Iterator[Doubt]:
+        message = (
+            "the page shows the level of this input only when something reads it, because not every change of it is "
+            'told. Say edges = "both" where its lamp has to follow.'
+        )
+        for name, line in self.lines.items():
+            if not line.is_output and line.edges != "both":
+                yield Doubt(message=message, path=("lines", name, "edges"))
 
     def _chip_mistakes(self) -> Iterator[OptionError]:
         if self.chip is None and not self.simulate:

@@ -36,6 +36,9 @@ const STYLE = `
 @media (forced-colors: active) { .gpio-switch[aria-checked="true"] { background: Highlight; } .gpio-switch::after { background: ButtonText; } .gpio-lamp { border: 1px solid; } }
 `;
 
+/** Milliseconds after which the lines are asked for again, where there is nothing to show yet. */
+const RETRY = 2000;
+
 /** @typedef {{line: number, direction: "in" | "out", level: 0 | 1}} Line */
 /** @typedef {{show: (level: number) => void, update: () => void}} Row */
 
@@ -61,13 +64,16 @@ class Lines {
     /** @type {Record<string, Row>} */
     this._rows = {};
     this._usable = false;
-    this._heard = 0;
+    this._asked = 0;
+    this._said = "";
+    /** @type {Record<string, number>} heard since the lines were asked for: newer than the answer */
+    this._heard = {};
   }
 
   /** Show levels that the feed gave. @param {Record<string, number>} levels @param {boolean} history */
   hear(levels, history) {
     if (history) return; // what is now, the device is asked for
-    this._heard += 1;
+    Object.assign(this._heard, levels);
     this._show(levels);
   }
 
@@ -82,14 +88,23 @@ class Lines {
     if (begins) this._ask();
   }
 
+  /** Ask for the lines and show them. While there are none it asks again: the device may be busy just now. */
   async _ask() {
-    const heard = this._heard;
+    const asked = ++this._asked;
+    this._heard = {};
     try {
       const lines = /** @type {Record<string, Line>} */ (await this._device.call("lines"));
+      this._said = "";
+      if (asked !== this._asked) return; // asked anew meanwhile
       this._build(lines);
-      if (heard === this._heard) this._show(Object.fromEntries(Object.entries(lines).map(([name, { level }]) => [name, level])));
+      const levels = Object.fromEntries(Object.entries(lines).map(([name, { level }]) => [name, level]));
+      this._show({ ...levels, ...this._heard });
     } catch (error) {
-      this._device.say(error);
+      if (String(error) !== this._said) this._device.say(error); // once, however often it asks
+      this._said = String(error);
+      setTimeout(() => {
+        if (asked === this._asked && this._usable && !Object.keys(this._rows).length) this._ask();
+      }, RETRY);
     }
   }
 

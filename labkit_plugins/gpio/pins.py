@@ -118,6 +118,8 @@ class Pins:
         inputs = [pin.name for pin in pins if not pin.is_output]
         if inputs:
             raise ValueError(f"{', '.join(inputs)} can't be set: inputs")
+        if any(level not in (0, 1) for level in levels.values()):
+            raise ValueError("a level is 0 or 1")
         for pin in pins:
             pin.host = levels[pin.name]
         for pin in pins:

@@ -33,6 +33,9 @@ class EdgeReader(threading.Thread):
 
     def stop(self) -> None:
         """End the thread and wait for it, 2 s at most; call it once. From any thread, its own (in `lost`) too."""
+        if self.ident is None:  # it could not be started
+            os.close(self._wake)
+            return
         os.eventfd_write(self._wake, 1)
         if threading.current_thread() is self:
             self._stopped_inside = True

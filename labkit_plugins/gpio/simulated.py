@@ -24,6 +24,7 @@ from labkit_plugins.twins.control import PACKET, short_address
 from labkit_plugins.twins.programtwin import ProgramTwin
 
 _OPEN_TIMEOUT = 5.0
+_CONNECT_TIMEOUT = 2.0
 _LAST_WORD_TIMEOUT = 1.0  # for what has to be done although its operation was ended
 
 
@@ -39,6 +40,12 @@ class SimulatedGpio(ProgramTwin, Gpio):
         self.ensure_program()
         try:
             return SimulatedLines(self.link.folder / NODE, self.options, self.link.name)
+        except (BlockingIOError, TimeoutError) as error:
+            raise DeviceOfflineError(
+                f"The simulated chip of '{self.link.name}' takes no connections: it is stopped or very busy. "
+                "It is tried again by itself.",
+                device=self.link.name,
+            ) from error
         except (FileNotFoundError, ConnectionError) as error:
             if isinstance(error, DeviceOfflineError):
                 raise
@@ -94,6 +101,9 @@ class SimulatedLines:
             self._line.send(json.dumps(packet).encode(), socket.MSG_DONTWAIT)
         self._hang_up()
 
+    def let_go(self) -> None:
+        self._hang_up()
+
     def _open(self, consumer: str, options: GpioOptions) -> None:
         _send(self._line, {"request": consumer, "lines": _wiring(options)})
         answer = self._answer(self._line, None, _OPEN_TIMEOUT)
@@ -103,6 +113,7 @@ class SimulatedLines:
                 f"Lines of '{self._device}' are claimed elsewhere: {claimed}. It is tried again by itself.",
                 device=self._device,
             )
+        self._refuse_error(answer)
         _send(self._follow, {"follow": consumer})
         self._answer(self._follow, None, _OPEN_TIMEOUT)
 
@@ -112,9 +123,12 @@ class SimulatedLines:
         _send(self._line, {"tag": self._tag, **packet})
         while (answer := self._answer(self._line, operation, _LAST_WORD_TIMEOUT)).get("tag") != self._tag:
             continue
+        self._refuse_error(answer)
+        return {name: self._meant(name, level) for name, level in answer["levels"].items()}
+
+    def _refuse_error(self, answer: Mapping[str, Any]) -> None:
         if "error" in answer:
             raise ValueError(f"The simulated chip of '{self._device}' refused: {answer['error']}")
-        return {name: self._meant(name, level) for name, level in answer["levels"].items()}
 
     def _answer(self, connection: socket.socket, operation: Operation | None, seconds: float) -> dict[str, Any]:
         poll = select.poll()
@@ -153,9 +167,11 @@ def _wiring(options: GpioOptions) -> dict[str, dict[str, Any]]:
 
 def _connected(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.settimeout(_CONNECT_TIMEOUT)  # a chip that is stopped takes no more than wait already
     try:
         with short_address(path) as address:
             connection.connect(address)
+        connection.settimeout(None)
     except BaseException:
         connection.close()
         raise

@@ -76,10 +76,12 @@ class SerialPort(Driver[SerialOptions]):
         self._interruptions.interrupt()
         reader, self._reader = self._reader, None
         line, self._line = self._line, None
-        if reader is not None:
-            reader.stop()
-        if line is not None:
-            line.close()
+        try:
+            if reader is not None:
+                reader.stop()
+        finally:
+            if line is not None:
+                line.close()
 
     def make_safe(self) -> None:
         """End a break, empty all queues, put the lines on their declared levels, read back; then `safe`, if declared.

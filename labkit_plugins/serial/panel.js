@@ -22,7 +22,7 @@ const STYLE = `
 .serial[data-usable="false"] .serial-screen { border-style: dashed; border-color: var(--edge); }
 .serial-host { position: absolute; inset: .6rem 0 .6rem .7rem; }
 .serial-hint { position: absolute; inset: 2.25rem .75rem auto; color: var(--quiet); font-size: .875rem; pointer-events: none; }
-.serial-options { position: relative; }
+.serial-options { position: relative; margin-left: auto; }
 .serial-options > summary { list-style: none; }
 .serial-options > summary::-webkit-details-marker { display: none; }
 .serial-sheet { position: absolute; right: 0; z-index: 2; display: grid; gap: .9rem; width: min(19rem, 80vw); margin-top: .3rem; padding: 1rem;

@@ -64,6 +64,12 @@ class ProgramTwin(Twin):
             control = Control(self.control)
         except (FileNotFoundError, ConnectionError):  # none yet, or what a killed one left behind
             return False
+        except (BlockingIOError, TimeoutError) as error:
+            raise DeviceOfflineError(
+                f"The simulated {self._kind} of '{self.link.name}' is there and takes no connections: its program is "
+                f"stopped or very busy. Let it go on, or end it: {self.program} with --folder {self.link.folder}.",
+                device=self.link.name,
+            ) from error
         with control:
             try:
                 parent = control.ask("hello")["parent"]
@@ -79,11 +85,11 @@ class ProgramTwin(Twin):
         )
 
     def _start_program(self) -> None:
-        """Start the program and wait until it is ready."""
+        """Start the program and wait until it is ready. `-P`: a module of the lab's folder takes no module's place."""
         arguments = ["--folder", str(self.link.folder), "--parent", str(os.getpid()), *self.program_arguments()]
         paths = [str(_PACKAGES), os.environ.get("PYTHONPATH", "")]
         started = subprocess.run(
-            [sys.executable, "-m", self.program, "--background", *arguments],
+            [sys.executable, "-P", "-m", self.program, "--background", *arguments],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -109,6 +109,16 @@ def test_picture_lies_as_it_is_declared(
     until(page, lambda: seen(page, card) == expected)
 
 
+def test_view_is_asked_for_again_where_the_camera_was_busy(page: Page, lab: CameraLab, card: Locator) -> None:
+    lab.results["view"] = {**VIEW, "rotation": 180}
+    lab.fail_calls = {"kind": "DeviceBusyError", "message": "'bench-1/camera' has been busy for over a second."}
+    enter(page, lab)
+    until(page, lambda: ("call", "view") in [(event, (told or {}).get("command")) for event, told in lab.events])
+    lab.fail_calls = None
+    lab.show(CAMERA, picture(), 1)
+    until(page, lambda: seen(page, card) == ("blue", "red"))
+
+
 def test_picture_on_its_side_is_high_and_not_cut_off(page: Page, lab: CameraLab, card: Locator) -> None:
     lab.results["view"] = {**VIEW, "rotation": 90}
     enter(page, lab)

@@ -26,12 +26,24 @@ LOOK = """(canvas) => {
     const [red, green, blue] = canvas.getContext("2d").getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data;
     return red > 200 ? "red" : green > 100 ? "green" : blue > 200 ? "blue" : "dark";
 }"""
+HIDE = """(hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 SLOW_PANEL = """export default function mount(element, device) {
     window.shown = [];
     window.stop = device.subscribe("frames", (frame, note) => {
         window.shown.push([Array.from(frame.jpeg), frame.captured, frame.width, frame.height, note.lost, note.history]);
         return new Promise((done) => (window.done = done));
     });
+}"""
+
+FAILING_PANEL = """export default async function mount(element, device) {
+    const { showFrames } = await import(device.assets + "picture.js");
+    const canvas = document.createElement("canvas");
+    element.append(canvas);
+    showFrames(device, "frames", canvas);
+    throw new Error("it fails");
 }"""
 
 
@@ -58,6 +70,10 @@ def asked(lab: PretendedLab) -> list[Any]:
     return [told["cursor"] for event, told in lab.events if event == "subscribe" and told["device"] == CAMERA]
 
 
+def left(lab: PretendedLab) -> int:
+    return sum(event == "unsubscribe" and told["device"] == CAMERA for event, told in lab.events)
+
+
 def looks(page: Page, colour: str) -> None:
     canvas = page.locator(f'[data-device="{CAMERA}"] canvas')
     until(page, lambda: canvas.evaluate(LOOK) == colour)
@@ -76,6 +92,38 @@ def test_frames_without_a_panel_are_shown_as_a_picture(page: Page, lab: Pretende
     lab.show(CAMERA, jpeg(page, "green"), 3)
     looks(page, "green")
     until(page, lambda: acknowledged(lab) == [1, 2, 3])
+
+
+@pytest.mark.usefixtures("camera")
+def test_page_that_nobody_sees_lets_the_camera_rest(page: Page, lab: PretendedLab) -> None:
+    enter(page, lab)
+    until(page, lambda: asked(lab) == [None])
+    lab.show(CAMERA, jpeg(page, "red"), 1)
+    looks(page, "red")
+    page.evaluate(HIDE, True)
+    until(page, lambda: left(lab) == 1)
+    lab.show(CAMERA, jpeg(page, "green"), 2)  # it was on its way
+    until(page, lambda: 2 in acknowledged(lab))
+    looks(page, "red")
+    page.evaluate(HIDE, False)
+    until(page, lambda: asked(lab) == [None, None])
+    lab.show(CAMERA, jpeg(page, "blue"), 3)
+    looks(page, "blue")
+    assert left(lab) == 1
+
+
+def test_panel_that_failed_does_not_take_the_feed_from_its_successor(
+    page: Page, lab: PretendedLab, camera: dict[str, Any], complaints: list[str]
+) -> None:
+    lab.panels["failing"] = FAILING_PANEL
+    camera["panel"] = f"{PREFIX}/labkit/panels/failing.js"
+    enter(page, lab)
+    expect(page.locator(f'[data-device="{CAMERA}"]')).to_contain_text("Here are its plain controls.")
+    assert "it fails" in complaints.pop()
+    page.evaluate(HIDE, True)
+    page.evaluate(HIDE, False)
+    lab.show(CAMERA, jpeg(page, "blue"), 1)
+    looks(page, "blue")
 
 
 @pytest.mark.usefixtures("camera")

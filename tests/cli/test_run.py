@@ -242,3 +242,16 @@ def initial_url():
 def hello():
     return "hello from the lab"
 """
+
+
+def test_mistake_in_a_declaration_stops_no_command_on_the_running_lab(lab: Place) -> None:
+    with lab.running("run", "--port", "0") as run:
+        run.says("Try it")
+        lab.write("devices/bench-9.toml", "[console]\ndriver = 'seriel'\n")
+        shown = lab.labkit("devices")
+        assert (shown.returncode, "bench-1/console" in shown.stdout) == (0, True)
+        assert shown.stderr == (
+            "Note: devices/ has 1 mistake (labkit check); what runs goes on with what it has read before.\n"
+        )
+        assert lab.labkit("bench", "drain", "bench-1").returncode == 0
+        assert lab.labkit("release", "bench-1").returncode == 0

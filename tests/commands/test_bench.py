@@ -7,6 +7,8 @@ import re
 import signal
 from datetime import datetime
 
+import pytest
+
 from tests.cli.conftest import place as place
 from tests.cli.program import BENCH, Place, wait_for
 
@@ -84,11 +86,19 @@ def test_unknown_bench_is_refused_with_the_known_ones(free_lab: Place) -> None:
     assert "Say why" in says(free_lab, "maintenance", "bench-1", " ", code=2)
 
 
+@pytest.mark.parametrize("arguments", [("drain", "bench-1", "--reason"), ("maintenance", "bench-1")])
+def test_reason_that_nobody_would_read_is_refused(free_lab: Place, arguments: tuple[str, ...]) -> None:
+    said = says(free_lab, *arguments, "x" * 201, code=2)
+    assert said.startswith("Error: The reason has 201 characters, 200 are the most: ")
+    assert ok(free_lab)
+
+
 def test_owners_word_is_taken_while_no_loop_runs_and_followed_by_the_next(place: Place) -> None:
     place.write("devices/bench-1.toml", BENCH)
     assert says(place, "log", "bench-1", code=1).startswith("Error: Nothing runs here. Declared: bench-1/console.")
     said = says(place, "maintenance", "bench-1", "new motor", "--wait")
-    assert "No loop has bench-1 open, and the next one will leave it closed.\n" in said
+    assert "No loop answers for bench-1, and the next one will leave it closed. " in said
+    assert "look whether its process is gone.\n" in said
     with place.running("loop") as loop:
         loop.says("reason=in maintenance: new motor")
         assert "condition=ok" not in loop.err

@@ -71,6 +71,16 @@ def test_table_shows_every_device_and_why_one_cannot_be_used(free_lab: Place) ->
     assert "Times are UTC." in done.stdout
 
 
+def test_json_is_only_json_whatever_a_driver_of_the_lab_prints(lab: Place) -> None:
+    lab.write("drivers/loud.py", "print('hello from loud')\n")
+    try:
+        done = lab.labkit("devices", "--json")
+    finally:
+        (lab.folder / "drivers/loud.py").unlink()
+    assert json.loads(done.stdout)
+    assert "hello from loud" in done.stderr
+
+
 def test_json_has_an_object_for_each_device(free_lab: Place) -> None:
     free_lab.labkit("fake", "new", "--assigned-time", "60")
     first, second = json.loads(free_lab.labkit("devices", "--json").stdout)

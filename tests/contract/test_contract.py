@@ -26,7 +26,7 @@ BAD = {
     bad_drivers.PumpThatWearsOut: ("opens-again-and-again", "of 50 failed: RuntimeError: no more handles"),
     bad_drivers.PumpThatClosesOnce: ("opens-and-closes-twice-without-harm", "ValueError: it is closed"),
     bad_drivers.PumpThatGivesItself: ("answers-what-can-travel", "what prime() returned is of type"),
-    bad_drivers.PumpThatWorksClosed: ("names-itself-when-it-is-closed", "stroke() did something"),
+    bad_drivers.PumpThatWorksClosed: ("names-itself-when-it-is-closed", "stroke() returned as if all were well"),
     bad_drivers.PumpWithoutHandle: ("names-itself-when-it-is-closed", "'NoneType' object has no attribute 'upper'"),
     bad_drivers.PumpThatStaysUnsafe: ("can-be-made-safe-in-any-state", "after prime() could not be confirmed"),
     bad_drivers.PumpThatFeelsIll: ("is-healthy-when-nothing-is-wrong", "pressure is 0"),

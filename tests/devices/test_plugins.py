@@ -176,6 +176,13 @@ def test_a_broken_file_stops_neither_its_neighbours_nor_labkit(write: Write, cap
     assert not [module for module in sys.modules if module.endswith((".a_scope", ".z_exits"))]
 
 
+def test_file_that_skips_itself_as_a_test_does_is_broken(write: Write) -> None:
+    skips = "class Skipped(BaseException): ...\nraise Skipped('no board here')\n"  # pytest's own would skip this test
+    plugins = load_plugins(write(fan=FAN + HOOK, a_test=skips))
+    assert "fan" in plugins.drivers
+    assert broken_in(plugins, "a_test")[0].error == "Skipped: no board here (a_test.py, line 2)."
+
+
 def test_a_broken_installed_plugin_stops_no_other(install: Callable[..., None]) -> None:
     install("labfan", broken="import no_such_library\n", fan=FAN + HOOK)
     install("labgone", gone="")

@@ -101,7 +101,7 @@ def repair(lab: FlowLab) -> None:
     """Have the board answer again, and its device opened again at once."""
     lab.boards[0].control("normal")
     lab.reservations.set_duty("bench-1", Duty.MAINTENANCE, "deaf")
-    eventually(lambda: lab.benches()[0].devices[0].reason == "in maintenance: deaf")
+    eventually(lambda: lab.benches()[0].devices[0].reason.startswith("in maintenance: deaf"))
     lab.reservations.set_duty("bench-1", Duty.IN_SERVICE)
     lab.wait_free()
 

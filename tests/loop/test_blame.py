@@ -50,10 +50,29 @@ def os_error(number: int) -> OSError:
         (os_error(errno.EBADF), Blame.DRIVER),
         (errors.DeviceOfflineError("says nonsense", blame="nonsense"), Blame.DEVICE),
         (SystemExit(1), Blame.DRIVER),
+        (errors.MissingSecretError("LAB_DOOR is not set"), Blame.LAB),
     ],
 )
 def test_blame_by_what_was_raised(error: BaseException, blame: Blame) -> None:
     assert blame_for(error) is blame
+
+
+@pytest.mark.parametrize(
+    "error", [errors.CommandError("no such line"), errors.DeviceOfflineError("gone", blame="user")], ids=repr
+)
+def test_user_is_not_to_blame_for_what_nobody_called(tmp_path: Path, error: BaseException) -> None:
+    assert blame_for(error) is Blame.USER
+    with RunnerBench(tmp_path) as bench:
+        bench.start()
+        bench.world.failing["make_safe"] = error
+        bench.runner.follow("releasing", 2)
+        bench.dealt(2)
+        assert bench.runner.facts[3] is Blame.DRIVER
+        bench.world.failing.clear()
+        assert bench.ready(3).value is True
+        bench.world.failing["make_safe"] = error
+        bench.stop()
+        assert bench.runner.facts[3] is Blame.DRIVER
 
 
 def test_what_was_only_being_handled_counts_too_unless_it_is_hidden() -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from labkit.clock import Clock
-from labkit.errors import CallLostError, DeviceError, DriverError, ReservationLostError
+from labkit.devices.catalog import catalog_of
+from labkit.devices.plugins import Plugins
+from labkit.errors import CallLostError, DeviceError, DriverError, ReservationLostError, SafeStateError
 from labkit.loop import device_state, operation
 from labkit.store.connection import Store
 from labkit.testing.store import StoreServer
@@ -351,3 +353,24 @@ def test_two_benches_have_a_thread_each(tmp_path: Path, store: Store) -> None:
         assert lab.call(quick, "write", "x", bench="bench-2") == "x"
         assert time.monotonic() - started < 10
         assert pending.calls.wait(pending.call, 0.0) is None
+
+
+# -- text that can't be told as it is
+
+
+def test_reason_with_half_a_surrogate_pair_stops_neither_a_release_nor_another_bench(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, logger="labkit")  # a test's report can't tell such text either
+    with HostBench(tmp_path, store, ("bench-1", "bench-2")) as lab:
+        both = lab.declarations
+        lab.declarations = both[:1]
+        node = Node(lab).up()
+        lab.wait_ok()
+        session, _ = lab.session()
+        lab.world.failing["make_safe"] = SafeStateError("the board says \udcff")
+        lab.release(session, lab.end(session))
+        assert lab.wait_condition("faulty").reason == r"SafeStateError: the board says \udcff"
+        wait_until(lambda: lab.device().hold == "none", "the release")
+        node.host.use(catalog_of(both, Plugins()))
+        lab.wait_ok("bench-2")

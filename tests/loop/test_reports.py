@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from labkit.errors import StoreUnavailableError
 from labkit.loop.reports import Reports
 from labkit.plugin import DeviceEvent
 from labkit.store.connection import Store
@@ -58,3 +64,41 @@ def test_without_a_listener_changes_are_not_kept(store: Store) -> None:
     reports.announce(runner)
     assert not runner.changes
     assert not reports._events
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_word_that_did_not_arrive_is_wanted_again_also_where_another_thread_told_one_meanwhile(moment: str) -> None:
+    """Another thread tells right before or right after this one has the runner to itself; the later one fails."""
+    answers = deque(["arrives", "fails"])
+
+    class Away:
+        def report(self, *facts: object) -> bool:
+            if answers.popleft() == "fails":
+                raise StoreUnavailableError("The store is away.")
+            return True
+
+    class Told(Runner):
+        condition, facts = "ok", ("ok", "", 0, "")
+        meanwhile: Callable[[], object] | None = None
+
+        def another(self) -> None:
+            todo, self.meanwhile = self.meanwhile, None
+            if todo is not None:
+                todo()
+
+        @property
+        @contextlib.contextmanager
+        def telling(self) -> Iterator[None]:
+            if moment == "before":
+                self.another()
+            yield
+            if moment == "after":
+                self.another()
+
+    store: Any = Away()
+    bench: Any = SimpleNamespace(name="bench-1", claim=1)
+    runner: Any = Told("bench-1/leds")
+    reports = Reports(store, None)
+    runner.meanwhile = lambda: reports.tell(runner, bench)
+    reports.tell(runner, bench)
+    assert reports.unsaid() == [runner]

@@ -112,3 +112,13 @@ def test_host_that_stops_leaves_a_resting_device_as_it_is(bench: RunnerBench) ->
     resting(bench)
     assert bench.stop() == []
     assert bench.world.acts == ["open", "safe", "safe", "close"]
+
+
+def test_beat_that_was_under_way_when_a_session_got_the_device_does_not_free_it(bench: RunnerBench) -> None:
+    """Its news is older than the call that made the device ready, and would have it closed under the session."""
+    bench.start()
+    assert bench.ready(7).value is True
+    assert not bench.runner.follow("none", 6)
+    assert not bench.runner.free
+    bench.runner.follow("none", 7)
+    assert bench.runner.free

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.commands.bench import is_closed, say_closed
 from labkit.errors import BenchUnavailableError, DeviceError, SafeStateError
 from labkit.loop import device_state
 from labkit.store.connection import Store
@@ -104,6 +105,73 @@ def test_setting_says_how_often_a_free_device_is_looked_at(lab: HostBench, monke
     wait_until(lambda: lab.world.count("health") > 2, "looks")
     _, fence = lab.session()
     assert lab.call(fence, "write", "mine") == "mine"
+
+
+# -- maintenance of what is not safe
+
+
+def closed_with(lab: HostBench, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    """Wait until the bench is closed for maintenance. Returns its device's reason, and what the command says of it."""
+    wait_until(lambda: lab.view() and is_closed(lab.view()) and lab.view().host, "the bench to be closed")  # type: ignore[union-attr]
+    say_closed(lab.view(), "bench-1")
+    return lab.device().reason, capsys.readouterr().out
+
+
+def make_faulty(lab: HostBench) -> None:
+    session, _ = lab.session()
+    lab.world.failing["make_safe"] = SafeStateError("heater reads back 1")
+    lab.release(session, lab.end(session))
+    lab.wait_condition("faulty")
+    wait_until(lambda: lab.device().hold == "none", "the release")
+
+
+def test_device_that_was_faulty_before_is_closed_with_a_warning(
+    lab: HostBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Node(lab).up()
+    lab.wait_ok()
+    make_faulty(lab)
+    maintain(lab)
+    reason, said = closed_with(lab, capsys)
+    assert reason == f"{WHY}; it could not be made safe before: SafeStateError: heater reads back 1"
+    assert said.startswith(f"Take care: bench-1/toy is offline: {reason}\nThe devices of bench-1 are closed.\n")
+
+
+def test_device_that_the_labs_own_fault_kept_from_being_safe_is_closed_with_a_warning(
+    lab: HostBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Node(lab).up()
+    lab.wait_ok()
+    lab.world.failing["make_safe"] = PermissionError(13, "Permission denied")
+    maintain(lab)
+    reason, said = closed_with(lab, capsys)
+    assert lab.device().blame == "lab"
+    assert "could not be made safe before: PermissionError" in reason
+    assert "Take care: " in said
+
+
+def test_warning_outlives_a_restart_and_ends_when_the_device_was_safe_again(
+    lab: HostBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = Node(lab).up()
+    lab.wait_ok()
+    make_faulty(lab)
+    first.down()
+    maintain(lab)
+    second = Node(lab).up()
+    assert "could not be made safe before: SafeStateError: heater" in closed_with(lab, capsys)[0]
+    second.down()
+    Node(lab).up()
+    reason, said = closed_with(lab, capsys)
+    assert reason.count("could not be made safe before: SafeStateError: heater") == 1
+    assert "Take care: " in said
+    lab.world.failing.clear()
+    lab.reservations.set_duty("bench-1", Duty.IN_SERVICE)
+    lab.wait_ok()
+    maintain(lab)
+    reason, said = closed_with(lab, capsys)
+    assert reason == WHY
+    assert said.startswith("The devices of bench-1 are safe and closed.\n")
 
 
 # -- what is announced

@@ -76,6 +76,8 @@ def test_two_are_equal_only_where_source_and_text_are(tmp_path: Path, monkeypatc
     assert Secret("one") != Secret("two")
     assert Secret("é") == Secret("é")
     assert Secret("one") != "one"
+    assert Secret("a\udcff") != Secret("a")  # bytes of an environment variable that are not UTF-8
+    assert Secret("a\udcff") == Secret("a\udcff")
     monkeypatch.delenv("LAB_DOOR")
     assert Secret(env="LAB_DOOR") == Secret(env="LAB_DOOR")
 

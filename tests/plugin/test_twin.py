@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from labkit.errors import DeviceOfflineError, InterruptedCallError
 from labkit.plugin import Driver, DriverOptions, Twin, command, commands_of
+from labkit.plugin.faults import FaultListener
 from labkit.plugin.twin import SLOW_SECONDS
 
 
@@ -220,6 +222,51 @@ def test_interrupt_ends_a_hanging_command_and_leaves_no_mark(
     assert "The say on 'bench-1/fan' was interrupted" in str(error)
     make().inject("normal")
     fan.interrupt()
+    assert fan.say() == b"rrrr" * 8
+
+
+def test_interrupt_returns_while_another_program_holds_the_faults(fan: SimulatedFan, link: Any) -> None:
+    with (link.folder / "faults").open("a+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        saying = Saying(fan)
+        assert saying.blocks()
+        interrupting = threading.Thread(target=fan.interrupt, name="interrupting", daemon=True)
+        interrupting.start()
+        interrupting.join(10)
+        assert not interrupting.is_alive()
+    assert saying.wait() == b"rrrr" * 8
+
+
+def test_interrupt_that_comes_while_the_faults_are_looked_at_is_not_lost(
+    fan: SimulatedFan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fan.inject("hang")
+    read = fan._simulation.file.read
+
+    def read_and_be_interrupted() -> frozenset[str]:
+        faults = read()
+        if threading.current_thread().name == "saying":
+            fan.interrupt()
+        return faults
+
+    monkeypatch.setattr(fan._simulation.file, "read", read_and_be_interrupted)
+    assert isinstance(Saying(fan).wait(), InterruptedCallError)
+
+
+def test_open_that_could_start_no_thread_leaves_nothing(
+    make: Callable[[], SimulatedFan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(listener: FaultListener) -> None:
+        raise RuntimeError("can't start new thread")
+
+    fan = make()
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as full:
+        full.setattr(FaultListener, "start", no_thread)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            fan.open()
+    assert len(os.listdir("/proc/self/fd")) == before
+    fan.open()
     assert fan.say() == b"rrrr" * 8
 
 

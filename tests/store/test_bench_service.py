@@ -163,6 +163,21 @@ def test_log_is_capped_and_has_no_end_by_time(table: Table, store: Store) -> Non
     assert store.command("TTL", store.keys.of("bench_log", "bench-1")) == -1
 
 
+def test_new_words_of_the_same_trouble_are_logged_once_a_minute_and_shown_at_once(table: Table) -> None:
+    table.host("bench-1")
+    device = "bench-1/console"
+    for number in range(200):
+        table.report(device, Condition.OFFLINE, f"no answer to ping {number}", blame=Blame.DEVICE)
+        table.wait(1)
+    told = [row[3] for row in changes(table) if row[4] == "device"]
+    assert told == [f"no answer to ping {number}" for number in (0, 60, 120, 180)]
+    assert table.device(device).reason == "no answer to ping 199"
+    assert table.device(device).condition_since == START
+    table.report(device, Condition.OFFLINE, "it raised", blame=Blame.DRIVER)
+    table.report(device, Condition.FAULTY, "red reads back 1", blame=Blame.DEVICE)
+    assert [row[3] for row in changes(table)][-2:] == ["it raised", "red reads back 1"]
+
+
 def test_host_that_said_more_of_its_end_is_not_overruled(table: Table) -> None:
     table.host("bench-1")
     reason = "its host was stopped, and could not make it safe: red reads back 1"

@@ -31,6 +31,8 @@ class SocketLab:
         self.bench = bench
         self.calls: list[tuple[Any, ...]] = []
         self.result: Any = None
+        self.hung: dict[str, threading.Event] = {}
+        """Devices whose calls wait until the event is set."""
         self.broken: Exception | None = None
         self.taken_for = ""
         self.app = flask.Flask("lab")
@@ -58,6 +60,8 @@ class SocketLab:
 
     def _call(self, record: SessionRecord, device: str, command: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         self.calls.append((record.session_id, device, command, args, kwargs))
+        if device in self.hung:
+            assert self.hung[device].wait(GUARD)
         if command == "busy":
             raise DeviceBusyError("Device 'bench-1/console' is busy.", device=device)
         if command == "crash":

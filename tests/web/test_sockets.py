@@ -206,7 +206,7 @@ def test_keystrokes_keep_their_order(bench: FeedBench, lab: SocketLab) -> None:
     browser = lab.enter(session)
     for number in range(200):
         browser.client.emit("call", {"device": "console", "command": "write", "args": [number], "kwargs": {}})
-    browser.ask("poll")
+    wait_until(lambda: len(lab.calls) == 200)
     assert [call[3] for call in lab.calls] == [[number] for number in range(200)]
 
 

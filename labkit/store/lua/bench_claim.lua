@@ -1,7 +1,7 @@
 -- Make a process the host of a bench, publish the bench, empty its list of calls, and doubt every device's condition.
 -- The caller holds the bench's file lock, so an earlier host on the same machine is dead; one elsewhere must be silent for long.
 -- ARGV: time, bench, process, machine, devices, features, info as JSON, seconds of silence of another machine
--- Returns: {claimed, fence, maintenance's reason or false, device, hold's state, hold's fence, ...} | {held, machine}
+-- Returns: {claimed, fence, maintenance's reason or false, device, hold's state, hold's fence, condition and reason before, ...} | {held, machine}
 --@include benches
 local bench, process, machine = ARGV[2], ARGV[3], ARGV[4]
 local host = host_of(bench)
@@ -29,10 +29,13 @@ end
 local service = service_of(bench)
 local answer = { "claimed", fence, service and service.word == "maintenance" and service.reason or false }
 for _, device in ipairs(devices_of(bench)) do
+  local was = condition_of(device)
   set_condition(bench, device, "offline", "", "being opened")
   local hold = hold_of(device) or { state = "none", fence = "0" }
   answer[#answer + 1] = device
   answer[#answer + 1] = hold.state
   answer[#answer + 1] = hold.fence
+  answer[#answer + 1] = was.state
+  answer[#answer + 1] = was.reason
 end
 return answer

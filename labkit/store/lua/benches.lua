@@ -15,8 +15,9 @@ end
 
 -- A condition is 'condition since blame reason...'; its only writer is the device's host (and the claim that resets it).
 local function condition_of(device)
-  local state, _, blame, reason = string.match(redis.call("HGET", K.conditions, device) or "", "^(%S+) (%S+) ?(%S*) ?(.*)$")
-  return { state = state or "offline", blame = blame and blame ~= "-" and blame or "", reason = reason or "not opened yet" }
+  local state, since, blame, reason = string.match(redis.call("HGET", K.conditions, device) or "", "^(%S+) (%S+) ?(%S*) ?(.*)$")
+  return { state = state or "offline", since = since, blame = blame and blame ~= "-" and blame or "",
+    reason = reason or "not opened yet" }
 end
 
 -- One line of a bench's log. device: '' for the bench as a whole; blame: '' nobody's.
@@ -25,14 +26,29 @@ local function log_change(bench, device, before, after, reason, blame)
     "after", after, "reason", reason, "blame", blame)
 end
 
--- Set a condition and write it to the log. Returns whether that was any news.
+-- Was a line of the device written to its bench's log within the last minute? One that is not among the newest hundred: no.
+local function logged_lately(bench, device)
+  for _, entry in ipairs(redis.call("XREVRANGE", of("bench_log", bench), "+", "-", "COUNT", "100")) do
+    local age = now - tonumber(entry[2][2])
+    if entry[2][4] == device then
+      return age >= 0 and age < 60
+    end
+  end
+  return false
+end
+
+-- Set a condition and write it to the log, where new words alone (a count, a time in them) make one line a minute, so that
+-- they don't push out what matters. Returns whether that was any news.
 local function set_condition(bench, device, state, blame, reason)
   local was = condition_of(device)
   if was.state == state and was.reason == reason then
     return false
   end
-  redis.call("HSET", K.conditions, device, table.concat({ state, stamp(now), blame == "" and "-" or blame, reason }, " "))
-  log_change(bench, device, was.state, state, reason, blame)
+  local since = was.state == state and was.since or stamp(now)
+  redis.call("HSET", K.conditions, device, table.concat({ state, since, blame == "" and "-" or blame, reason }, " "))
+  if was.state ~= state or was.blame ~= blame or not logged_lately(bench, device) then
+    log_change(bench, device, was.state, state, reason, blame)
+  end
   return true
 end
 

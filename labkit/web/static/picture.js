@@ -7,15 +7,15 @@
 /** @import { Frame } from "./feeds.js" */
 
 /**
- * Show a feed of frames. A page that nobody sees is sent none; a frame that can't be decoded is left out.
+ * Show a feed of frames, while somebody can see it: a page that is hidden does not subscribe, so that the camera can
+ * rest. A frame that can't be decoded is left out.
  * @param {Device} device @param {string} feed @param {HTMLCanvasElement} canvas
  * @param {(frame: Frame) => void} [shown] called when a frame is on the canvas
  * @returns {() => void} call it to stop
  */
 export function showFrames(device, feed, canvas, shown = () => {}) {
   const context = canvas.getContext("2d");
-  return device.subscribe(feed, async (/** @type {Frame} */ frame) => {
-    await pageIsSeen(); // what is not shown yet is not acknowledged, so nothing more comes
+  const show = async (/** @type {Frame} */ frame) => {
     const picture = await decoded(frame.jpeg);
     if (!picture) return;
     if (canvas.width !== picture.width) canvas.width = picture.width;
@@ -23,7 +23,30 @@ export function showFrames(device, feed, canvas, shown = () => {}) {
     context?.drawImage(picture, 0, 0);
     picture.close();
     shown(frame);
-  });
+  };
+  return whileSeen(canvas, () => device.subscribe(feed, show));
+}
+
+/**
+ * Keep something begun while the page is seen. A canvas that has been taken out of the page, as with a panel that
+ * failed, begins nothing any more: its feed may be another one's.
+ * @param {HTMLCanvasElement} canvas @param {() => () => void} begin returns what ends it
+ * @returns {() => void} call it to stop
+ */
+function whileSeen(canvas, begin) {
+  let end = document.hidden ? null : begin();
+  const follow = () => {
+    if (document.hidden) {
+      end?.();
+      end = null;
+    } else if (canvas.isConnected) end ??= begin();
+  };
+  document.addEventListener("visibilitychange", follow);
+  return () => {
+    document.removeEventListener("visibilitychange", follow);
+    end?.();
+    end = null;
+  };
 }
 
 /** @param {Uint8Array} jpeg */
@@ -33,10 +56,4 @@ async function decoded(jpeg) {
   } catch {
     return null;
   }
-}
-
-/** @returns {Promise<void>} */
-function pageIsSeen() {
-  if (!document.hidden) return Promise.resolve();
-  return new Promise((seen) => document.addEventListener("visibilitychange", () => seen(), { once: true }));
 }

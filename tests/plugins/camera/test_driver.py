@@ -17,6 +17,9 @@ from labkit.errors import DeviceOfflineError, InterruptedCallError
 from labkit.plugin import commands_of, feeds_of
 from labkit_plugins.camera import Camera, CameraOptions, NoSignalError, SimulatedCamera, labkit_drivers, labkit_panels
 from labkit_plugins.camera import capture as capture_module
+from labkit_plugins.camera import driver as driver_module
+from labkit_plugins.camera.grabber import Plan
+from labkit_plugins.camera.source import ProgramSource
 from tests.plugins.camera.conftest import NetworkCamera, RecordingLink, eventually, jpeg, opened
 from tests.plugins.camera.test_jpeg import without_tables
 
@@ -202,6 +205,24 @@ def test_who_looks_on_over_make_safe_gets_new_pictures(
     assert len(network_camera.requests) == 2
 
 
+def test_who_looks_while_the_camera_is_made_safe_is_not_forgotten(
+    open_camera: OpenCamera, link: RecordingLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = open_camera(test_pattern=True, rate=20)
+    teller = threading.Thread(target=camera.watched, args=("frames", True))
+
+    def nobody_yet(feed: str) -> bool:
+        """The answer is on its way when somebody begins to look."""
+        teller.start()
+        teller.join(0.2)
+        return False
+
+    monkeypatch.setattr(link, "watched", nobody_yet)
+    camera.make_safe()
+    teller.join(30)
+    link.wait_frames(3)
+
+
 # -- snapshot and health
 
 
@@ -282,7 +303,41 @@ def test_file_without_a_picture_is_no_signal(content: bytes, tmp_path: Path, ope
         open_camera(url=str(tmp_path / "film.avi"), timeout=2).health()
 
 
+def test_unknown_format_is_named(tmp_path: Path, open_camera: OpenCamera) -> None:
+    (tmp_path / "picture.jpg").write_bytes(jpeg())
+    with pytest.raises(NoSignalError, match="gives no picture: FFmpeg has no format 'nonsens'"):
+        open_camera(url=str(tmp_path / "picture.jpg"), format="nonsens").snapshot(30.0)
+
+
+def test_snapshots_of_a_dead_camera_start_one_program_after_another_with_a_rest(
+    tmp_path: Path, open_camera: OpenCamera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[float] = []
+
+    class Counted(ProgramSource):
+        def __init__(self, plan: Plan):
+            begun.append(time.monotonic())
+            super().__init__(plan)
+
+    monkeypatch.setattr(driver_module, "ProgramSource", Counted)
+    camera = open_camera(url=str(tmp_path / "missing.mp4"))
+    for _ in range(3):
+        with pytest.raises(NoSignalError, match="there is no such file"):
+            camera.snapshot(30.0)
+    assert len(begun) == 3
+    assert all(later - earlier >= 0.99 for earlier, later in itertools.pairwise(begun))
+
+
 # -- no signal
+
+
+def test_slow_camera_has_a_signal_between_its_pictures(open_camera: OpenCamera, link: RecordingLink) -> None:
+    link.looked_at = True
+    camera = open_camera(test_pattern=True, rate=0.5, timeout=0.2)
+    assert camera.view()["timeout"] == 4.0
+    link.wait_frames(2)
+    assert [said["signal"] for said in link.signals] == [True]
+    camera.health()
 
 
 def test_dropped_stream_is_no_signal_and_comes_back_by_itself(
@@ -397,6 +452,21 @@ def test_fifty_times_open_and_closed_leave_nothing(link: RecordingLink) -> None:
     assert threading.active_count() == threads
     assert len(os.listdir("/proc/self/fd")) == files
     assert programs() == []
+
+
+def test_opening_without_a_thread_to_be_had_leaves_no_descriptor(
+    link: RecordingLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    files = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    camera = Camera(CameraOptions.model_validate({"test_pattern": True}), link)
+    with pytest.raises(RuntimeError):
+        camera.open()
+    camera.close()
+    assert len(os.listdir("/proc/self/fd")) == files
 
 
 def test_close_ends_a_program_that_hangs(network_camera: NetworkCamera, open_camera: OpenCamera) -> None:

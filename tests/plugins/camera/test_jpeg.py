@@ -56,6 +56,14 @@ def test_what_is_no_whole_picture_is_refused(data: bytes) -> None:
         picture(data)
 
 
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\xd0", b"\xff\xfe\x00\x02"])
+def test_picture_of_nothing_but_segments_is_refused_before_its_end(filler: bytes) -> None:
+    """Else a camera that has gone mad would cost the host a second of its time for each picture."""
+    data = b"\xff\xd8" + filler * (1024 * 1024 // len(filler)) + jpeg()[2:]
+    with pytest.raises(NotAPictureError, match="its segments are broken"):
+        picture(data)
+
+
 def test_picture_without_width_is_refused() -> None:
     data = jpeg(0, (64, 48))
     with pytest.raises(NotAPictureError, match="its size is zero"):

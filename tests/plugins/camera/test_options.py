@@ -55,6 +55,20 @@ def test_size_that_is_none_is_refused_with_an_example(size: str) -> None:
     )
 
 
+@pytest.mark.parametrize("size", ["16385x10", "10x16385", "99999x99999"])
+def test_size_that_is_too_large_is_refused_with_the_limit(size: str) -> None:
+    assert refused(test_pattern=True, size=size) == "size: Value error, must not be over 16384 pixels wide or high"
+    assert CameraOptions.model_validate({"test_pattern": True, "size": "16384x16384"}).pixels == (16384, 16384)
+
+
+@pytest.mark.parametrize(
+    ("options", "seconds"),
+    [({}, 5.0), ({"rate": 25}, 5.0), ({"rate": 0.1}, 20.0), ({"rate": 0.1, "timeout": 60}, 60.0)],
+)
+def test_patience_is_two_pictures_time_at_least(options: dict[str, Any], seconds: float) -> None:
+    assert CameraOptions.model_validate({"test_pattern": True, **options}).patience == seconds
+
+
 @pytest.mark.parametrize("url", ["recording.mp4", "../recording.mp4", "camera", ""])
 def test_address_that_depends_on_the_current_folder_is_refused(url: str) -> None:
     assert "must be an address such as rtsp://host/path, or a whole path such as /srv/film.mp4" in refused(url=url)

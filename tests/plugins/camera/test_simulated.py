@@ -266,6 +266,30 @@ def test_killed_scene_is_an_unplug_and_a_new_one_is_started(twin: SimulatedCamer
     assert twin.snapshot(30.0)
 
 
+def test_scene_that_stands_still_is_offline_and_keeps_nobody(twin: SimulatedCamera, link: RecordingLink) -> None:
+    twin.open()
+    pid = twin.ask("hello")["pid"]
+    said: list[str] = []
+
+    def connect_until_it_is_full() -> None:
+        try:
+            for _ in range(50):
+                twin._connect().close()
+        except DeviceOfflineError as error:
+            said.append(str(error))
+
+    connecting = threading.Thread(target=connect_until_it_is_full, daemon=True)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        connecting.start()
+        connecting.join(30)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert said == ["The simulated camera of 'bench-1/camera' does not answer."]
+    twin.watched("frames", True)
+    link.wait_frames(1)
+
+
 def test_scene_ends_with_its_killed_host(twin: SimulatedCamera, link: RecordingLink) -> None:
     command = [sys.executable, "-c", HOST, str(link.folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as host:

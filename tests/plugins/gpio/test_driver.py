@@ -16,7 +16,8 @@ import pytest
 from labkit.errors import CommandError, DeviceOfflineError, InterruptedCallError, SafeStateError
 from labkit.plugin import commands_of, feeds_of
 from labkit_plugins.gpio import Gpio, GpioOptions, ReadBackError, SimulatedGpio
-from tests.plugins.gpio.conftest import FarEnd, OpenTwin, RecordingLink
+from labkit_plugins.gpio.reader import EdgeReader
+from tests.plugins.gpio.conftest import FarEnd, OpenTwin, RecordingLink, options
 from tests.toy import wait_until
 
 
@@ -221,6 +222,29 @@ def test_edges_count_from_1_again_when_the_device_is_opened_anew(
     assert [edge["seqno"] for edge in link.wait_edges(2)] == [1, 1]
 
 
+def test_edge_that_is_told_while_all_lines_are_read_is_not_undone_by_what_was_read_before(
+    twin: SimulatedGpio, far: FarEnd, link: RecordingLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = twin._lines
+    assert lines is not None
+    read = lines.read
+
+    def read_before_the_edge(operation: Any) -> dict[str, int]:
+        levels = read(operation)
+        far.drive("button", 0)
+        link.wait_levels(button=1)
+        return levels
+
+    with monkeypatch.context() as late:
+        late.setattr(lines, "read", read_before_the_edge)
+        twin.write("red", 1)
+    assert link.of("levels")[-1] == twin.all() == {"red": 1, "green": 0, "button": 1}
+    far.drive("button", 1)
+    link.wait_levels(button=0)
+    twin.write("red", 0)
+    assert link.of("levels")[-1] == {"red": 0, "green": 0, "button": 0}
+
+
 def test_only_declared_edges_are_told(open_twin: OpenTwin, link: RecordingLink) -> None:
     kinds = {"up": "rising", "down": "falling", "both": "both", "quiet": "none"}
     twin = open_twin({name: {"line": i, "direction": "in", "edges": e} for i, (name, e) in enumerate(kinds.items())})
@@ -312,6 +336,44 @@ def test_fifty_openings_leave_no_descriptor_and_no_thread(twin: SimulatedGpio) -
         twin.open()
         twin.close()
     assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+
+
+def test_outputs_are_safe_and_lines_given_back_where_the_reader_could_not_be_started(
+    twin: SimulatedGpio, far: FarEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(reader: EdgeReader) -> None:
+        raise RuntimeError("can't start new thread")
+
+    twin.close()
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as full:
+        full.setattr(EdgeReader, "start", no_thread)
+        full.setattr(twin, "options", options({"red": {"line": 17, "initial": 1}}))
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            twin.open()
+        assert far.lines()["red"]["level"] == 1
+        twin.close()
+    wait_until(lambda: far.lines()["red"]["consumer"] == "", "the line to be free")
+    assert far.lines()["red"]["level"] == 0
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_lines_are_closed_where_the_reader_can_not_be_stopped(
+    twin: SimulatedGpio, far: FarEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin.write("red", 1)
+    stop = EdgeReader.stop
+
+    def fails(reader: EdgeReader) -> None:
+        stop(reader)
+        raise RuntimeError("it does not stop")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(EdgeReader, "stop", fails)
+        with pytest.raises(RuntimeError, match="it does not stop"):
+            twin.close()
+    wait_until(lambda: far.lines()["red"]["consumer"] == "", "the lines to be free")
+    assert far.lines()["red"]["level"] == 0
 
 
 def test_without_gpiod_lines_are_refused_by_the_import(link: RecordingLink, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,16 @@ def test_declared_lines_are_asked_for_in_gpiods_words(open_gpio: OpenGpio, chip:
     )
 
 
+def test_forked_child_closes_its_copy_of_the_request_and_sets_nothing(api: Gpiod, chip: ChipInMemory) -> None:
+    options = GpioOptions.model_validate({"chip": "pinctrl-rp1", "lines": LINES})
+    lines = request_lines(options, "bench-1/leds", Chips(api, api.folder))
+    lines.write({"red": 1, "green": 1}, None)
+    with lines._lock:  # as where the reader's thread had it at the fork
+        lines.let_go()
+    assert chip.requests[0].released
+    assert [chip.lines[3].level, chip.lines[4].level] == [1, 1]
+
+
 def test_levels_are_written_and_read_back(open_gpio: OpenGpio, chip: ChipInMemory, link: RecordingLink) -> None:
     gpio = open_gpio()
     assert [gpio.write("red", 1), gpio.toggle("green"), gpio.read("button")] == [1, 0, 0]

@@ -133,7 +133,15 @@ def test_chip_by_number_is_doubted_and_has_one_name(chip: str) -> None:
 
 @pytest.mark.parametrize("chip", ["pinctrl-rp1", "/dev/relays"])
 def test_chip_by_label_or_link_is_not_doubted(chip: str) -> None:
-    assert GpioOptions.model_validate({"chip": chip, "lines": {"red": 17}}).doubts() == ()
+    assert GpioOptions.model_validate({"chip": chip, "lines": {"red": 17}}).doubts() == []
+
+
+@pytest.mark.parametrize("edges", ["rising", "falling", "none"])
+def test_input_whose_changes_are_not_all_told_is_doubted(edges: str) -> None:
+    lines = {"red": 17, "door": {"line": 4, "direction": "in", "edges": edges}, "key": {"line": 5, "direction": "in"}}
+    (doubt,) = GpioOptions.model_validate({"chip": "x", "lines": lines}).doubts()
+    assert doubt.path == ("lines", "door", "edges")
+    assert "only when something reads it" in doubt.message
 
 
 def test_every_option_has_a_line_of_help() -> None:

@@ -160,6 +160,65 @@ def test_unplugged_chip_disables_the_switches_and_is_back_with_its_levels(page: 
     expect(red).to_have_attribute("aria-checked", "false")
 
 
+# A device whose answers the test gives, in a panel of its own: `device.answers` are what each `lines` gives in turn.
+PRETENDED = """async (script) => {
+    const { default: mount } = await import(script);
+    const element = document.createElement("div");
+    element.id = "pretended";
+    document.body.append(element);
+    const device = Object.assign(new EventTarget(), {
+        usable: true, answers: [], said: [],
+        call: () => new Promise((resolve, reject) => device.answers.push({ resolve, reject })),
+        subscribe: (feed, listener) => { device.tell = (levels) => listener(levels, { history: false }); },
+        say: (error) => device.said.push(String(error)),
+    });
+    window.device = device;
+    mount(element, device);
+}"""
+LEVELS = {"red": {"line": 17, "direction": "out", "level": 0}, "door": {"line": 22, "direction": "in", "level": 0}}
+
+
+@pytest.fixture
+def pretended(page: Page, lab: GpioLab) -> Iterator[Page]:
+    """A second page of the session with the panel of a pretended device beside the real one."""
+    second = page.context.new_page()
+    second.goto(page.url)
+    second.evaluate(PRETENDED, f"{lab.url}/labkit/panels/gpio.js")
+    yield second
+    second.close()
+
+
+def test_level_that_is_told_before_there_are_rows_is_shown_when_they_are_there(pretended: Page) -> None:
+    pretended.evaluate("() => device.tell({ red: 0, door: 1 })")
+    pretended.evaluate("(lines) => device.answers[0].resolve(lines)", LEVELS)
+    panel = pretended.locator("#pretended")
+    expect(panel.get_by_test_id("switch-red")).to_have_attribute("aria-checked", "false")
+    expect(panel.get_by_test_id("lamp-door")).to_have_text("on")
+
+
+def test_levels_that_were_told_before_the_lines_were_asked_for_are_not_newer_than_the_answer(pretended: Page) -> None:
+    pretended.evaluate("(lines) => device.answers[0].resolve(lines)", LEVELS)
+    lamp = pretended.locator("#pretended").get_by_test_id("lamp-door")
+    expect(lamp).to_have_text("off")
+    pretended.evaluate("() => device.tell({ red: 0, door: 1 })")
+    expect(lamp).to_have_text("on")
+    pretended.evaluate("""() => {
+        for (const usable of [false, true]) { device.usable = usable; device.dispatchEvent(new Event("change")); }
+    }""")
+    pretended.evaluate("(lines) => device.answers[1].resolve(lines)", LEVELS)
+    expect(lamp).to_have_text("off")
+
+
+def test_lines_of_a_device_that_was_busy_are_asked_for_again(pretended: Page) -> None:
+    pretended.evaluate("() => device.answers[0].reject(new Error('it is busy'))")
+    pretended.wait_for_function("() => device.answers.length === 2")
+    pretended.evaluate("() => device.answers[1].reject(new Error('it is busy'))")
+    pretended.wait_for_function("() => device.answers.length === 3")
+    pretended.evaluate("(lines) => device.answers[2].resolve(lines)", LEVELS)
+    expect(pretended.locator("#pretended").get_by_test_id("lamp-door")).to_have_text("off")
+    assert pretended.evaluate("() => device.said") == ["Error: it is busy"]
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_panel_fits_its_page(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 740})

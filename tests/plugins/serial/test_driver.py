@@ -22,6 +22,7 @@ from labkit.plugin import commands_of, feeds_of
 from labkit.testing.board import BoardProcess
 from labkit_plugins.serial import SerialOptions, SerialPort
 from labkit_plugins.serial.driver import NoLinesError
+from labkit_plugins.serial.reader import Reader
 from tests.plugins.serial.conftest import RecordingLink, finish
 
 OpenPort = Callable[..., SerialPort]
@@ -286,3 +287,45 @@ def test_something_that_is_no_tty_is_offline(tmp_path: Path, link: RecordingLink
     port = SerialPort(SerialOptions.model_validate({"port": str(tmp_path / "file")}), link)
     with pytest.raises(DeviceOfflineError, match=r"can't be used: .* Is it a serial port"):
         port.open()
+
+
+def test_port_is_closed_where_its_reader_could_not_be_started(
+    board: BoardProcess, link: RecordingLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(reader: Reader) -> None:
+        raise RuntimeError("can't start new thread")
+
+    port = SerialPort(SerialOptions(port=str(board.path)), link)
+    port.open()  # pyserial comes in
+    port.close()
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as full:
+        full.setattr(Reader, "start", no_thread)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            port.open()
+        port.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    port.open()
+    assert port.write(b"led 1 on\r") == 9
+    port.close()
+
+
+def test_port_is_closed_where_its_reader_can_not_be_stopped(
+    open_port: OpenPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = open_port()
+    stop = Reader.stop
+
+    def fails(reader: Reader) -> None:
+        stop(reader)
+        raise RuntimeError("it does not stop")
+
+    before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as broken:
+        broken.setattr(Reader, "stop", fails)
+        with pytest.raises(RuntimeError, match="it does not stop") as failed:
+            port.close()
+    assert failed.traceback  # which keeps all that is not closed from being closed as garbage
+    assert len(os.listdir("/proc/self/fd")) < before - 1  # the reader's and the port's
+    port.open()
+    assert port.write(b"led 1 on\r") == 9

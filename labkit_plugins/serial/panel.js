@@ -22,6 +22,7 @@ const STYLE = `
 .serial[data-usable="false"] .serial-screen { border-style: dashed; border-color: var(--edge); }
 .serial-host { position: absolute; inset: .6rem 0 .6rem .7rem; }
 .serial-hint { position: absolute; inset: 2.25rem .75rem auto; color: var(--quiet); font-size: .875rem; pointer-events: none; }
+.serial-bar :is(button, .button) { padding-inline: .55rem; }
 .serial-options { position: relative; margin-left: auto; }
 .serial-options > summary { list-style: none; }
 .serial-options > summary::-webkit-details-marker { display: none; }
@@ -32,7 +33,7 @@ const STYLE = `
 .serial-keys { display: none; }
 @media (pointer: coarse) { .serial-keys { display: flex; } .serial-keys button { flex: 1; padding-inline: .3rem; } .serial-leave { display: none; } }
 @media (max-width: 699px) { .serial-host { left: .4rem; } .serial-bar { display: grid; grid-template-columns: repeat(3, 1fr); }
-  .serial-bar .push { display: none; } .serial-bar :is(button, .button) { width: 100%; padding-inline: .2rem; } }
+  .serial-bar .push { display: none; } .serial-options { margin-left: 0; } .serial-bar :is(button, .button) { width: 100%; padding-inline: .2rem; } }
 `;
 
 /**

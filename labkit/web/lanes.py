@@ -25,44 +25,54 @@ IDLE_SECONDS = 2.0
 Work = Callable[[], None]
 
 
+class _Lane:
+    """What waits for one device of one socket."""
+
+    def __init__(self, lock: threading.Lock):
+        self.waiting: deque[Work] = deque()
+        self.changed = threading.Condition(lock)
+
+
 class Lanes:
     """The lanes of all sockets of one process. Their threads end by themselves."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._waiting: dict[tuple[str, str], deque[Work]] = {}
+        self._lock = threading.Lock()
+        self._lanes: dict[str, dict[str, _Lane]] = {}
 
     def __repr__(self) -> str:
-        return f"<Lanes {len(self._waiting)}>"
+        return f"<Lanes {sum(map(len, self._lanes.values()))}>"
 
     def run(self, sid: str, device: str, work: Work) -> None:
         """Do work after what the same socket asked of the same device before. Blocks where too much waits already."""
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._lane(sid, device)) < MOST_WAITING)
-            self._lane(sid, device).append(work)
-            self._changed.notify_all()
+        with self._lock:
+            while len((lane := self._lane(sid, device)).waiting) >= MOST_WAITING:
+                lane.changed.wait()  # it may be gone, and another one in its place, when there is room
+            lane.waiting.append(work)
+            lane.changed.notify_all()
 
-    def _lane(self, sid: str, device: str) -> deque[Work]:
-        taken = sum(1 for owner, _ in self._waiting if owner == sid)
-        key = (sid, device if (sid, device) in self._waiting or taken < MOST_LANES else "")
-        if key not in self._waiting:
-            self._waiting[key] = deque()
-            LabThread(f"page-calls:{key[1][:40]}", lambda _: self._work(key)).start()
-        return self._waiting[key]
+    def _lane(self, sid: str, device: str) -> _Lane:
+        lanes = self._lanes.setdefault(sid, {})
+        name = device if device in lanes or len(lanes) < MOST_LANES else ""
+        if name not in lanes:
+            lanes[name] = _Lane(self._lock)
+            LabThread(f"page-calls:{name[:40]}", lambda _: self._work(sid, name, lanes[name])).start()
+        return lanes[name]
 
-    def _work(self, key: tuple[str, str]) -> None:
-        while (work := self._next(key)) is not None:
+    def _work(self, sid: str, name: str, lane: _Lane) -> None:
+        while (work := self._next(sid, name, lane)) is not None:
             try:
                 work()
             except Exception:
                 log.exception("call of a page failed unforeseen")
 
-    def _next(self, key: tuple[str, str]) -> Work | None:
+    def _next(self, sid: str, name: str, lane: _Lane) -> Work | None:
         """The next call of a lane; None: nothing came for a while, and the lane is gone."""
-        with self._changed:
-            lane = self._waiting[key]
-            if not self._changed.wait_for(lambda: bool(lane), IDLE_SECONDS):
-                del self._waiting[key]
-                return None
-            self._changed.notify_all()  # there is room for one more
-            return lane.popleft()
+        with self._lock:
+            if lane.changed.wait_for(lambda: bool(lane.waiting), IDLE_SECONDS):
+                lane.changed.notify_all()  # there is room for one more
+                return lane.waiting.popleft()
+            del self._lanes[sid][name]
+            if not self._lanes[sid]:
+                del self._lanes[sid]
+            return None

@@ -67,7 +67,10 @@ def command_parts(command: click.Command, name: str) -> Iterator[str]:
 
 
 def command_part(command: click.Command, name: str, context: click.Context) -> str:
-    usage = " ".join([name, *command.collect_usage_pieces(context)])
+    pieces = command.collect_usage_pieces(context)
+    if isinstance(command, click.Group):
+        pieces = ["[OPTIONS]", "[COMMAND]", "[ARGS]..."]  # older versions of click don't say that it may be left out
+    usage = " ".join([name, *pieces])
     parts = [f"## {name}", inspect.cleandoc(command.help or ""), f"    {usage}"]
     return "\n\n".join(filter(None, [*parts, parameters(command.to_info_dict(context))]))
 

@@ -82,9 +82,9 @@ def test_word_that_did_not_arrive_is_wanted_again_also_where_another_thread_told
         meanwhile: Callable[[], object] | None = None
 
         def another(self) -> None:
-            todo, self.meanwhile = self.meanwhile, None
-            if todo is not None:
-                todo()
+            act, self.meanwhile = self.meanwhile, None
+            if act is not None:
+                act()
 
         @property
         @contextlib.contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from labkit.errors import DeclarationError
 from labkit.lab import Lab
 from labkit.loop.reloading import keep_reloading, terminal_closed, watched_folders, worker_environment
 from labkit.loop.supervisor import Workers, say_warnings
+from labkit.loop.words import Words
 
 log = logging.getLogger("labkit.loop")
 
@@ -43,8 +43,7 @@ def run_loop(lab: Lab, *, threads: int | None = None, reload: bool = False) -> N
     if reload and not environment:
         keep_reloading(watched_folders(lab))
         return
-    words: queue.SimpleQueue[Word] = queue.SimpleQueue()  # its put() may be called in a signal handler
-    with _told_by_signals(words.put):
+    with Words[Word]() as words, _told_by_signals(words.put):
         workers = Workers(
             lab,
             task_threads=lab.settings.task_threads if threads is None else threads,
@@ -63,7 +62,7 @@ def run_loop(lab: Lab, *, threads: int | None = None, reload: bool = False) -> N
         log.info("loop stops process=%s", lab.process.id)
         workers.stop()
         lab.close()
-        ended_meanwhile = Word.END in [words.get() for _ in range(words.qsize())]
+        ended_meanwhile = Word.END in words.rest()
     if word is Word.REPLACE and not ended_meanwhile:
         log.warning("loop replaces itself: a thread is stuck in a driver")
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **environment})

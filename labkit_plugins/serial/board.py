@@ -127,12 +127,12 @@ class Board(TwinProgram):
 
     def _replace_if_hung_up(self) -> None:
         """Where the last user of the tty has closed it: take in its last bytes, then offer a new pty."""
-        if self._far.fd is None or not _is_hung_up(self._far.fd):
+        if not self._far.is_hung_up:
             return
         while not self._hung and (data := self._far.read()):
             self._take(data)
         self._record.write("hangup")
-        self._far.plug()
+        self._far.renew()
 
     def _reset(self) -> None:
         self._record.write("boot")
@@ -176,12 +176,6 @@ def _scrambled(data: bytes) -> bytes:
     """As many bytes, about half of them wrong."""
     noise = os.urandom(len(data))
     return bytes(byte ^ (wrong if wrong & 1 else 0) for byte, wrong in zip(data, noise, strict=True))
-
-
-def _is_hung_up(fd: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, 0)
-    return any(events & select.POLLHUP for _, events in poll.poll(0))
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import struct
 import tty
 from pathlib import Path
@@ -17,7 +18,7 @@ _CHUNK = 4096
 
 
 class FarEnd:
-    """A pty behind `path` while it is plugged; `plug` again makes a new one, so no old lock on it matters."""
+    """A pty behind `path` while it is plugged; `renew` makes a new one, so no old lock on it matters."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -26,20 +27,41 @@ class FarEnd:
         self._slave = ""
 
     def plug(self) -> None:
-        """Make a new pty and put it behind the path in one step; the old one, if any, is closed after that."""
+        """Make a pty and put it behind the path. Errors: FileExistsError: something else is there."""
         if os.path.lexists(self.path) and not self.path.is_symlink():
             raise FileExistsError(f"{self.path} exists and is not the link of a board. Give another --path.")
-        old, self.fd = self.fd, os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        fcntl.ioctl(self.fd, _TIOCSPTLCK, struct.pack("i", 0))
-        self._slave = f"/dev/pts/{struct.unpack('i', fcntl.ioctl(self.fd, _TIOCGPTN, bytes(4)))[0]}"
-        tty.setraw(self.fd)  # else the kernel would echo our output back to us until somebody opens the slave
-        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(self._slave)
-        os.replace(fresh, self.path)
+        self.fd, self._slave = _new_pty()
+        self._point_at(self._slave)
         self.pending.clear()
-        if old is not None:
-            os.close(old)
+
+    @property
+    def is_hung_up(self) -> bool:
+        """Whether the other side was open and is not any more."""
+        return self.fd is not None and _is_hung_up(self.fd)
+
+    def renew(self) -> None:
+        """Put a new pty behind the path and close the old one, which has hung up.
+
+        Who had found the old one just before keeps it: it is looked at once more when nobody can find it any more.
+        """
+        if self.fd is None:
+            return
+        fresh, slave = _new_pty()
+        self._point_at(slave)
+        if _is_hung_up(self.fd):
+            os.close(self.fd)
+            self.fd, self._slave = fresh, slave
+            self.pending.clear()
+        else:
+            self._point_at(self._slave)
+            os.close(fresh)
+
+    def _point_at(self, slave: str) -> None:
+        """Let the path lead there, in one step."""
+        link = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        link.unlink(missing_ok=True)
+        link.symlink_to(slave)
+        os.replace(link, self.path)
 
     def unplug(self) -> None:
         """Take the path away, then hang up. Twice is fine."""
@@ -75,3 +97,17 @@ class FarEnd:
             return
         except OSError:  # EIO: the hang-up is seen by `poll` next
             self.pending.clear()
+
+
+def _new_pty() -> tuple[int, str]:
+    """A master's descriptor, and the path of its slave."""
+    fd = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    fcntl.ioctl(fd, _TIOCSPTLCK, struct.pack("i", 0))
+    tty.setraw(fd)  # else the kernel would echo our output back to us until somebody opens the slave
+    return fd, f"/dev/pts/{struct.unpack('i', fcntl.ioctl(fd, _TIOCGPTN, bytes(4)))[0]}"
+
+
+def _is_hung_up(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return any(events & select.POLLHUP for _, events in poll.poll(0))

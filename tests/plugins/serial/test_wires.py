@@ -108,7 +108,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def press(bench: Bench, level: int) -> None:
+    """Move the button, and wait until the board has taken the news."""
     bench.ask("lines", f"drive button {level}")  # its far end has the same wire
+    bench.ask("console", "hello")  # the news lay there before; what is asked after this answer comes later than it
 
 
 @pytest.mark.parametrize("first", ["board", "chip"])

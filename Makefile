@@ -8,6 +8,7 @@ PYTHON ?=
 PYTEST_ARGS ?=
 WORKERS ?= 4
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 
 VENV      := .venv
 BIN       := $(VENV)/bin
@@ -20,7 +21,7 @@ PIP       := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 export PYTHON
 
-.PHONY: help demo test test-matrix test-hardware lint reference clean FORCE
+.PHONY: help demo test test-matrix test-hardware bench lint reference clean FORCE
 .DELETE_ON_ERROR:
 
 help:  ## say what can be made
@@ -41,6 +42,11 @@ test-matrix:  ## run all tests with each Python, with the newest packages and wi
 test-hardware: $(TESTABLE)  ## run the tests on real kernel devices, in a small virtual machine (HWVM=/path/to/hwvm)
 	@tools/test-hardware $(PYTEST_ARGS)
 
+bench: $(TESTABLE)  ## measure labkit beside its peers, in real processes (BENCH_ARGS="--quick", "--only tasks")
+	@tools/get-chromium
+	@tools/make-peers .bench
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
 lint: $(TESTABLE)  ## check style, types and floors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,7 +57,7 @@ reference: $(INSTALLED)  ## write docs/reference from the code
 	@$(BIN)/python docs/generate.py
 
 clean:  ## remove everything that make has made
-	rm -rf $(VENV) .matrix build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache $(dir $(VENDOR))
+	rm -rf $(VENV) .matrix .bench build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache $(dir $(VENDOR))
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -20,6 +20,8 @@ SOURCES   := pyproject.toml hatch_build.py package-lock.json $(if $(wildcard $(V
 PIP       := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 export PYTHON
+# Else each of the many processes of a test run compiles labkit anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-matrix test-hardware bench lint reference clean FORCE
 .DELETE_ON_ERROR:

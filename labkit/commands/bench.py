@@ -54,7 +54,7 @@ def drain(lab: Lab, name: str, why: str, reason: str, wait: bool) -> None:
     click.echo(f"No new session gets {name}." if changed else f"{name} is drained already.")
     say_who_has_it(lab, name)
     if wait:
-        wait_until(lab, lambda: is_free(find(lab, name)))
+        wait_until(lab, name, is_free)
         click.echo(f"{name} is free.")
 
 
@@ -79,8 +79,7 @@ def maintenance(lab: Lab, name: str, reason: str, wait: bool) -> None:
     click.echo(f"{name} is in maintenance{'' if changed else ' already'}; no new session gets it.")
     say_who_has_it(lab, name)
     if wait:
-        wait_until(lab, lambda: is_closed(find(lab, name)))
-        say_closed(find(lab, name), name)
+        say_closed(wait_until(lab, name, is_closed), name)
     else:
         click.echo("Its devices are closed when nobody has it. Wait for that by --wait, or see: labkit devices")
 
@@ -205,8 +204,10 @@ def say_closed(view: BenchView | None, name: str) -> None:
     click.echo(f"When the work is done: labkit bench resume {name}")
 
 
-def wait_until(lab: Lab, done: Callable[[], bool]) -> None:
-    """Wait until it is so; Ctrl-C ends the wait, and nothing else."""
+def wait_until(lab: Lab, name: str, done: Callable[[BenchView | None], bool]) -> BenchView | None:
+    """Wait until it is so; Ctrl-C ends the wait, and nothing else. Returns the bench as it was then: a loop that starts
+    or ends a moment later must not change what is said of it."""
     position = lab.processes.changes_position()
-    while not done():
+    while not done(view := find(lab, name)):
         position = lab.processes.wait_for_changes(position, LOOK_SECONDS)
+    return view

@@ -223,14 +223,18 @@ class Reservations:
         return None if found is None else dict(json.loads(found))
 
     def benches(self) -> list[BenchView]:
-        """All benches that were ever claimed, by name, with their devices. Reads fixed hashes."""
+        """All benches that were ever claimed, by name, with their devices, as of one moment. Reads fixed hashes."""
         hashes = (
             "bench_devices", "bench_features", "bench_host", "bench_info", "holds", "conditions", "bench_service"
         )  # fmt: skip
-        devices, features, hosts, infos, holds, conditions, services = (self._hash(name) for name in hashes)
-        now = float(text(self._store.command("TIME")[0]))
-        beating = self._store.command("ZRANGEBYSCORE", self._store.keys["processes"], now - GONE_AFTER, "+inf")
-        live = {text(name) for name in beating}
+        keys = self._store.keys
+        *found, time, beats = self._store.together(
+            *(("HGETALL", keys[name]) for name in hashes),
+            ("TIME",),
+            ("ZRANGE", keys["processes"], "0", "-1", "WITHSCORES"),
+        )
+        devices, features, hosts, infos, holds, conditions, services = map(_texts, found)
+        live = {name for name, beat in record(beats).items() if float(beat) >= float(text(time[0])) - GONE_AFTER}
         views = []
         for name in sorted(devices):
             host = hosts.get(name, "").split()
@@ -253,15 +257,16 @@ class Reservations:
     def holders(self) -> dict[str, int]:
         """Sessions that hold a device -> the highest fence of their holds."""
         found: dict[str, int] = {}
-        for hold in self._hash("holds").values():
+        for hold in _texts(self._store.command("HGETALL", self._store.keys["holds"])).values():
             _, fence, session, *_ = hold.split()
             found[session] = max(found.get(session, 0), int(fence))
         return found
 
-    def _hash(self, name: str) -> dict[str, str]:
-        found = self._store.command("HGETALL", self._store.keys[name])
-        pairs = found.items() if isinstance(found, dict) else record(found).items()
-        return {text(key): text(value) for key, value in pairs}
+
+def _texts(found: Any) -> dict[str, str]:
+    """A hash as the store gave it, as text; redis-py makes it a dict, or leaves it flat."""
+    pairs = found.items() if isinstance(found, dict) else record(found).items()
+    return {text(key): text(value) for key, value in pairs}
 
 
 def _device_view(name: str, hold: str, condition: str) -> DeviceView:

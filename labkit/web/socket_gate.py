@@ -12,10 +12,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import simple_websocket
 import wsproto
 from engineio.async_drivers._websocket_wsgi import SimpleWebSocketWSGI
 from socketio.packet import ACK, BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packet
+
+from labkit.web.link import Link
 
 log = logging.getLogger("labkit.sockets")
 
@@ -66,17 +67,6 @@ _ENDS: Mapping[str, type[Exception]] = {"gunicorn": StopIteration, "werkzeug": C
 """By what a server learns that the connection has been used up and is over."""
 
 
-class _Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
-    """One WebSocket. Who waits for a message hears of the end also where it comes with one that is too long."""
-
-    def _handle_events(self) -> bool:
-        goes_on = bool(super()._handle_events())
-        if not goes_on:
-            self.connected = False
-            self.event.set()
-        return goes_on
-
-
 class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no types
     """One connection, which ends with the first frame that makes no sense."""
 
@@ -84,7 +74,7 @@ class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no typ
     """Attachments that the last event has announced, and that did not come yet."""
 
     def __call__(self, environ: Mapping[str, Any], start_response: Any) -> Any:
-        self.ws = _Link(environ, **self.server_args)
+        self.ws = Link(environ, **self.server_args)
         answer = self.app(self)
         if self.ws.mode in _ENDS:
             raise _ENDS[self.ws.mode]

@@ -11,7 +11,7 @@ from labkit.commands.bench import is_closed, say_closed
 from labkit.errors import BenchUnavailableError, DeviceError, SafeStateError
 from labkit.loop import device_state
 from labkit.store.connection import Store
-from labkit.store.reservations import Duty
+from labkit.store.reservations import BenchView, Duty
 from tests.loop.host_bench import HostBench, Node
 from tests.toy import Toy, wait_until
 
@@ -112,9 +112,17 @@ def test_setting_says_how_often_a_free_device_is_looked_at(lab: HostBench, monke
 
 def closed_with(lab: HostBench, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
     """Wait until the bench is closed for maintenance. Returns its device's reason, and what the command says of it."""
-    wait_until(lambda: lab.view() and is_closed(lab.view()) and lab.view().host, "the bench to be closed")  # type: ignore[union-attr]
-    say_closed(lab.view(), "bench-1")
-    return lab.device().reason, capsys.readouterr().out
+    seen: list[BenchView] = []
+
+    def closed() -> bool:
+        view = lab.view()
+        assert view is not None
+        seen.append(view)
+        return is_closed(view) and bool(view.host)
+
+    wait_until(closed, "the bench to be closed")
+    say_closed(seen[-1], "bench-1")
+    return seen[-1].devices[0].reason, capsys.readouterr().out
 
 
 def make_faulty(lab: HostBench) -> None:

@@ -206,10 +206,19 @@ def open_camera(link: RecordingLink) -> Iterator[Callable[..., Camera]]:
 @pytest.fixture
 def twin(link: RecordingLink) -> Iterator[SimulatedCamera]:
     """A twin that is not open yet; afterwards its scene is ended too, which otherwise lives as long as pytest."""
-    camera = SimulatedCamera(CameraOptions.model_validate({"simulate": True, "rate": 25, "timeout": 0.5}), link)
-    yield camera
-    camera.close()
-    end_scene(camera)
+    with closing_twin(link, rate=25) as camera:
+        yield camera
+
+
+@contextlib.contextmanager
+def closing_twin(link: RecordingLink, **options: Any) -> Iterator[SimulatedCamera]:
+    """A twin with these options, and the end of it and of its scene."""
+    camera = SimulatedCamera(CameraOptions.model_validate({"simulate": True} | options), link)
+    try:
+        yield camera
+    finally:
+        camera.close()
+        end_scene(camera)
 
 
 def end_scene(camera: SimulatedCamera) -> None:

@@ -20,7 +20,7 @@ from labkit_plugins.camera import CameraOptions, NoSignalError, SimulatedCamera
 from labkit_plugins.camera import capture as capture_module
 from labkit_plugins.camera.painting import lamp_places
 from labkit_plugins.gpio import GpioOptions, SimulatedGpio
-from tests.plugins.camera.conftest import RecordingLink, end_scene, eventually, opened
+from tests.plugins.camera.conftest import RecordingLink, closing_twin, end_scene, eventually, opened
 
 # A host of its own: opens the twin in the folder given, tells the scene's process, and stays.
 HOST = """
@@ -200,18 +200,19 @@ def test_unplug_is_felt_while_nobody_looks(twin: SimulatedCamera, link: Recordin
     assert link.frames == []
 
 
-def test_camera_that_hangs_is_no_signal_until_it_is_normal(twin: SimulatedCamera, link: RecordingLink) -> None:
-    twin.open()
-    twin.watched("frames", True)
-    link.wait_signal(True)
-    twin.inject("hang")
-    assert link.wait_signal(False)["reason"] == "no picture came for 0.5 s"
-    with pytest.raises(NoSignalError):
-        twin.health()
-    said = len(link.signals)
-    twin.inject("normal")
-    link.wait_signal(True, after=said)
-    assert link.losses == []
+def test_camera_that_hangs_is_no_signal_until_it_is_normal(link: RecordingLink) -> None:
+    with closing_twin(link, rate=25, timeout=1.0) as twin:
+        twin.open()
+        twin.watched("frames", True)
+        link.wait_signal(True)
+        twin.inject("hang")
+        assert link.wait_signal(False)["reason"] == "no picture came for 1 s"
+        with pytest.raises(NoSignalError):
+            twin.health()
+        said = len(link.signals)
+        twin.inject("normal")
+        link.wait_signal(True, after=said)
+        assert link.losses == []
 
 
 def test_garbage_reaches_the_feed_only_where_it_is_a_picture(twin: SimulatedCamera, link: RecordingLink) -> None:
@@ -225,8 +226,7 @@ def test_garbage_reaches_the_feed_only_where_it_is_a_picture(twin: SimulatedCame
 
 
 def test_slow_camera_gives_a_picture_now_and_then(link: RecordingLink) -> None:
-    camera = SimulatedCamera(CameraOptions.model_validate({"simulate": True, "rate": 50}), link)
-    try:
+    with closing_twin(link, rate=50) as camera:
         camera.open()
         camera.inject("slow")
         camera.watched("frames", True)
@@ -235,9 +235,6 @@ def test_slow_camera_gives_a_picture_now_and_then(link: RecordingLink) -> None:
         camera.inject("normal")
         seen = len(link.frames)
         link.wait_frames(5, after=seen)
-    finally:
-        camera.close()
-        end_scene(camera)
 
 
 def test_every_fault_is_known(twin: SimulatedCamera) -> None:

@@ -23,7 +23,7 @@ export PYTHON
 # Else each of the many processes of a test run compiles labkit anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-matrix test-hardware bench lint reference clean FORCE
+.PHONY: help demo test test-search test-matrix test-hardware bench lint reference clean FORCE
 .DELETE_ON_ERROR:
 
 help:  ## say what can be made
@@ -36,6 +36,9 @@ test: $(TESTABLE)  ## check the code and run all tests, in a real browser too
 	@tools/get-chromium
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
+
+test-search: $(TESTABLE)  ## try inputs that no run has tried yet, where tests make them up
+	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile search $$(grep -rl "from hypothesis" tests) $(PYTEST_ARGS)
 
 test-matrix:  ## run all tests with each Python, with the newest packages and with the oldest
 	@tools/get-chromium

@@ -36,6 +36,15 @@ class BenchStore:
         stats: dict[str, Any] = self.client.info("commandstats")
         return {name.removeprefix("cmdstat_"): int(facts["calls"]) for name, facts in stats.items()}
 
+    def counted(self) -> tuple[int, int]:
+        """How often the server has read from a connection, and how many commands it has carried out but for INFO.
+
+        The first is the number of round trips: what is sent together is read together. Asking makes two of them.
+        """
+        counters = self.counters()
+        stats: dict[str, Any] = self.client.info("stats")
+        return int(stats["total_reads_processed"]), sum(count for name, count in counters.items() if name != "info")
+
 
 @contextlib.contextmanager
 def store() -> Iterator[BenchStore]:

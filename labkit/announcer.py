@@ -1,7 +1,7 @@
 """Announcer: tells plugins what has happened (`labkit_session_started` and so on). One for each lab and process.
 
 Whoever announces never waits: events lie in a bounded queue, and one thread, `events`, calls the plugins' hooks in
-order. It begins with the first event that any plugin wants to hear.
+order. It begins with the first event that any plugin wants to hear, as far as is known: it loads them, too.
 """
 
 from __future__ import annotations
@@ -32,15 +32,25 @@ _LONGEST_SLEEP = 3600.0
 
 
 class Announcer:
-    """Calls the life-cycle hooks. find: gives the plugins; it is called on the thread `events`, or by `announce`.
+    """Calls the life-cycle hooks. find: gives the plugins; it is called on the thread `events`, for loading them takes
+    its time. known: gives them at once, None while they are not loaded; where it is left out, `find` is as quick.
 
     audit_log: the file for what plugins say to the logger `labkit.audit` meanwhile, '' for none.
     """
 
-    def __init__(self, find: Callable[[], pluggy.PluginManager], *, audit_log: str = "", limit: int = LIMIT):
+    def __init__(
+        self,
+        find: Callable[[], pluggy.PluginManager],
+        *,
+        known: Callable[[], pluggy.PluginManager | None] | None = None,
+        audit_log: str = "",
+        limit: int = LIMIT,
+    ):
         self._find = find
+        self._known = known or find
         self._audit_log = audit_log
         self._limit = limit
+        self._tried = 0  # by which process
         self._begin()
 
     def _begin(self) -> None:
@@ -59,7 +69,8 @@ class Announcer:
         if self._pid != os.getpid():
             self._begin()  # a forked child has no thread, and what waits is its parent's to tell
         try:
-            wanted = bool(_caller(self._find(), event).get_hookimpls())
+            manager = self._known()
+            wanted = manager is None or bool(_caller(manager, event).get_hookimpls())
         except Exception:
             log.exception("plugins could not be asked")
             return
@@ -74,6 +85,15 @@ class Announcer:
             self._waiting.append(event)
             self._ensure_thread()
             self._changed.notify_all()
+
+    def try_file(self) -> None:
+        """Say at once, and not at the first event, where the audit log can't be written. Once for each process."""
+        if self._audit_log and self._tried != os.getpid():
+            self._tried = os.getpid()
+            try:
+                _append(self._audit_log, b"")
+            except OSError as error:
+                _say_unwritable(self._audit_log, error)
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Tell what still waits, within so many seconds, and end the thread. Twice is fine; `announce` begins anew."""
@@ -167,18 +187,43 @@ def written_to(path: str) -> Iterator[None]:
 
 
 class _Lines(logging.Handler):
-    """Appends each message to a file, which only its owner may read: it has users' names in it. Opened each time, so
-    that it may be moved away meanwhile; written at once, so that the lines of several processes don't mix."""
+    """Appends each message to a file. Where that can't be done it is said once, and how many are missing afterwards."""
 
     def __init__(self, path: str, thread: int):
         super().__init__()
         self._path = path
         self._thread = thread
+        self._missing = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:  # several labs may live in one process
-            fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                os.write(fd, self.format(record).encode() + b"\n")
-            finally:
-                os.close(fd)
+        if record.thread != self._thread:  # several labs may live in one process
+            return
+        try:
+            _append(self._path, self.format(record).encode() + b"\n")
+        except OSError as error:
+            if not self._missing:
+                _say_unwritable(self._path, error)
+            self._missing += 1
+        else:
+            if self._missing:
+                log.warning("audit log is written again path=%s lines_missing=%d", self._path, self._missing)
+            self._missing = 0
+
+
+def _append(path: str, line: bytes) -> None:
+    """Append to a file which only its owner may read: it has users' names in it. Opened each time, so that it may be
+    moved away meanwhile; written at once, so that the lines of several processes don't mix. Errors: OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, line)
+    finally:
+        os.close(fd)
+
+
+def _say_unwritable(path: str, error: OSError) -> None:
+    log.error(
+        "audit log can't be written path=%s error=%s: nothing is recorded until this process's user can write it; "
+        "LABKIT_AUDIT_LOG names it",
+        path,
+        error.strerror,
+    )

@@ -10,12 +10,12 @@ import dataclasses
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask
 
 from labkit.commands import weblab_commands
-from labkit.commands.source import declarations_are_read_later
+from labkit.commands.source import declarations_are_read_later, pages_are_served
 from labkit.devices.proxy import D, Devices
 from labkit.errors import WebLabNotInitializedError
 from labkit.lab import Hooks, Lab
@@ -30,7 +30,9 @@ from labkit.web.callback import add_callback_routes
 from labkit.web.pages import pages_blueprint
 from labkit.web.poll_script import weblab_poll_script
 from labkit.web.rlms import rlms_blueprint
-from labkit.web.sockets import LabSockets, lab_sockets
+
+if TYPE_CHECKING:
+    from labkit.web.sockets import LabSockets
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -148,8 +150,11 @@ class WebLab:
         install(app, lab)
         add_callback_routes(app, lab, "/" + settings.callback_url.strip("/"))
         app.register_blueprint(rlms_blueprint(lab, _path(settings.base_url)))
-        app.register_blueprint(pages_blueprint(lab))
-        self._sockets = lab_sockets(lab)
+        app.register_blueprint(pages_blueprint(lab, self._full_for))
+        if pages_are_served():
+            from labkit.web.sockets import lab_sockets
+
+            self._sockets = lab_sockets(lab)
         names = {"weblab_user": weblab_user, "weblab": self, "weblab_poll_script": weblab_poll_script}
         app.context_processor(lambda: names)
         for command in weblab_commands(lab):
@@ -159,12 +164,20 @@ class WebLab:
         if self._workers is not None:
             self._workers.start_soon()
 
-    def serve_only(self) -> None:
+    def _full_for(self, session_id: str) -> bool:
+        return self._sockets is not None and self._sockets.full_for(session_id)
+
+    def serve_only(self, threads: int | None = None) -> None:
         """Run no host, reaper or task runner in this process, whatever the settings say: `labkit loop` does all that.
 
-        For processes that serve the web; call it before the first request.
+        For processes that serve the web; call it before the first request. threads: how many it serves with, if that
+        is known; no more pages are let in than those leave room for.
         """
         self._workers = None
+        if self._lab is not None:
+            self._lab.try_audit_log()
+        if threads is not None and self._sockets is not None:
+            self._sockets.places.fit_into(threads)
 
     # -- the author's functions
 

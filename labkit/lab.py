@@ -10,7 +10,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from labkit.announcer import Announcer, Event
 from labkit.clock import Clock
 from labkit.context import BoundSession, session_bound
 from labkit.devices.caller import DeviceCaller
-from labkit.devices.catalog import Catalog, load_catalog, read_again
+from labkit.devices.catalog import Catalog, read_catalog
 from labkit.devices.plugins import Plugins, load_plugins
 from labkit.devices.proxy import Devices
 from labkit.devices.reservation import BenchReservation
@@ -103,7 +102,14 @@ class Lab:
         self._connected: Connected | None = None
         self._opening = threading.Lock()
         self._at_work: set[str] = set()
-        self._announcer = Announcer(lambda: self.plugins.manager, audit_log=settings.audit_log)
+        self._reading = threading.RLock()
+        self._plugins: Plugins | None = None
+        self._catalog: Catalog | None = None
+        self._announcer = Announcer(
+            lambda: self.plugins.manager,
+            known=lambda: None if self._plugins is None else self._plugins.manager,
+            audit_log=settings.audit_log,
+        )
 
     def __repr__(self) -> str:
         return f"<Lab {self.name}>"
@@ -210,36 +216,51 @@ class Lab:
 
     # -- devices
 
-    @cached_property
+    @property
     def catalog(self) -> Catalog:
-        """The declarations of this machine with their drivers. Errors: `DeclarationError` with every problem."""
-        settings = self.settings
-        return load_catalog(
-            self.devices_folder, self.drivers_folder, simulate=settings.simulate, machine=settings.machine_name
-        )
+        """The declarations of this machine with their drivers, read once. `del` has them read again when they are
+        wanted. Errors: `DeclarationError` with every problem."""
+        return self._catalog or self._read_declarations(anew=False)
+
+    @catalog.deleter
+    def catalog(self) -> None:
+        self._catalog = None
 
     def read_declarations_again(self) -> Catalog:
         """Take what `devices/` says now; drivers stay as they were loaded. Returns the new catalog, which is
         `self.catalog` from then on. Errors: `DeclarationError` with every problem; then the old one stands."""
+        return self._read_declarations(anew=True)
+
+    def _read_declarations(self, *, anew: bool) -> Catalog:
         settings = self.settings
-        found = read_again(self.catalog, self.devices_folder, simulate=settings.simulate, machine=settings.machine_name)
-        self.__dict__["catalog"] = found  # as the cached property keeps it
-        return found
+        with self._reading:
+            found = None if anew else self._catalog  # another thread may have been first
+            if found is None:
+                found = read_catalog(
+                    self.devices_folder, self.plugins, simulate=settings.simulate, machine=settings.machine_name
+                )
+                self._catalog = found
+            return found
 
     @property
     def plugins(self) -> Plugins:
-        """The drivers and panels that are installed here or lie beside the app; broken declarations don't matter."""
-        if "catalog" in self.__dict__:
-            return self.catalog.plugins
-        return self._plugins
-
-    @cached_property
-    def _plugins(self) -> Plugins:
-        return load_plugins(self.drivers_folder)
+        """The drivers and panels that are installed here or lie beside the app, loaded once, whoever asks first.
+        Broken declarations don't matter."""
+        found = self._plugins
+        if found is None:
+            with self._reading:
+                found = self._plugins or load_plugins(self.drivers_folder)  # another thread may have been first
+                self._plugins = found
+        return found
 
     def announce(self, event: Event) -> None:
         """Have plugins hear that something has happened; from any thread, at once, whatever they make of it."""
         self._announcer.announce(event)
+
+    def try_audit_log(self) -> None:
+        """Say in the log where LABKIT_AUDIT_LOG can't be written: at the start of a process that has something to tell,
+        not when somebody looks for the lines. Once for each process."""
+        self._announcer.try_file()
 
     @property
     def declares_devices(self) -> bool:

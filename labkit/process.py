@@ -49,6 +49,8 @@ class LabProcess:
         self._last_beat = 0.0
         self._offset = 0.0
         self.highest_fence = 0
+        self.tasks: set[str] = set()
+        """Tasks that run in this process now, and were not given up."""
         self.id = self._new_id()
 
     def __repr__(self) -> str:

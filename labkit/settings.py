@@ -82,6 +82,12 @@ class Settings:
     )
     acquire: bool = _setting("LABKIT_ACQUIRE", True, "Reserve a free bench before on_start runs.")
     bench: str = _setting("LABKIT_BENCH", "", "Only this bench is given to sessions; empty: any.")
+    most_pages: int = _setting(
+        "LABKIT_MOST_PAGES",
+        0,
+        "Open pages in one web process; a further one is told that the lab is full. 0: what `labkit web --threads` "
+        "leaves room for, elsewhere any number.",
+    )
     title: str = _setting("LABKIT_TITLE", "", "Name of the lab on its pages; empty: the app's name.")
     simulate: bool = _setting("LABKIT_SIMULATE", False, "Use the simulated twin of every device.")
     audit_log: str = _setting(

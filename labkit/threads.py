@@ -6,13 +6,18 @@ and complains loudly about one that does not come back. None is killed.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from labkit.clock import Deadline
 
 log = logging.getLogger("labkit.threads")
+
+TASKS = Path("/proc/self/task")
+"""Where the kernel shows the threads of this process."""
 
 
 class LabThread(threading.Thread):
@@ -28,6 +33,7 @@ class LabThread(threading.Thread):
         self._wake = wake
 
     def run(self) -> None:
+        _tell_kernel(self.name)
         try:
             self._work(self.stopping)
         except Exception:
@@ -38,6 +44,28 @@ class LabThread(threading.Thread):
         self.stopping.set()
         if self._wake is not None:
             self._wake()
+
+    @property
+    def unkillable(self) -> bool:
+        """Does it wait in the kernel where no signal reaches it, not even that of the process's end? Then an exec would
+        wait for it, too, with all other threads gone."""
+        return self.is_alive() and self.native_id is not None and state_of(self.native_id) == "D"
+
+
+def state_of(thread: int, tasks: Path = TASKS) -> str:
+    """What a thread of this process does, by its native id: the letter that `ps -L` shows for it, '' where unknown."""
+    try:
+        stat = (tasks / str(thread) / "stat").read_text(errors="replace")
+    except OSError:  # it has ended; or no Linux
+        return ""
+    return stat.rpartition(")")[2].strip()[:1]  # before that stands its name, which may hold anything
+
+
+def _tell_kernel(name: str) -> None:
+    """Give the thread its name there too, for `top -H` and `ps -L`, which show 15 letters. Python does so from 3.14."""
+    with contextlib.suppress(OSError):  # no Linux, or no /proc
+        # in bytes: a name may hold what a page called a device, which need not be text that can be encoded
+        (TASKS / str(threading.get_native_id()) / "comm").write_bytes(name.encode(errors="replace")[:15])
 
 
 def stop_all(threads: Iterable[LabThread], seconds: float) -> list[LabThread]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import MutableMapping
+from functools import cached_property
 from typing import Any, NoReturn, Protocol
 
 from flask import current_app, g, has_app_context, has_request_context, session
@@ -122,9 +123,12 @@ class SessionUser(WebLabUser):
     def __init__(self, services: UserServices, record: SessionRecord):
         self._services = services
         self._record = record
-        self._facts = record.user
         self._data: SessionData | None = None
         self._taken = time.monotonic()
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        return self._record.user
 
     @property
     def is_anonymous(self) -> bool:
@@ -297,7 +301,11 @@ def session_id_here(services: UserServices) -> str | None:
 
 def get_weblab_user(cached: bool = True) -> CurrentUser | ExpiredUser | AnonymousUser:
     """The user here. cached: the same object each time in one request, hook or task; else a new one."""
-    services = services_here()
+    return user_here(services_here(), cached=cached)
+
+
+def user_here(services: UserServices, *, cached: bool = True) -> CurrentUser | ExpiredUser | AnonymousUser:
+    """As `get_weblab_user`, for who has the lab at hand."""
     session_id = session_id_here(services)
     if session_id is None:
         return AnonymousUser()

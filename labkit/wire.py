@@ -15,11 +15,12 @@ from labkit.errors import NotStorableError
 _BYTES = "$bytes"
 _ESCAPE = "$"  # a user's own key that begins with "$" travels with one more "$"
 MAX_DEPTH = 64
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
 def dumps(value: Any, where: str = "value") -> str:
     """Encode a value. Tuples come back as lists. Errors: `NotStorableError`, naming where in `where` it stands."""
-    return json.dumps(_pack(value, where, 0), separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(_pack(value, where, 0))
 
 
 def loads(text: str | bytes) -> Any:

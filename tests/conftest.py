@@ -13,11 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from labkit.store.connection import Store
 from labkit.testing.store import StoreServer
+
+# Every run tries the same inputs, so that a red one says something of the change. `make test-search` tries new ones.
+hypothesis.settings.register_profile("same", derandomize=True)
+hypothesis.settings.register_profile("search", derandomize=False)
+hypothesis.settings.load_profile("same")
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # tools/get-chromium looks for the same
 CHROMIUM_ARGS = (

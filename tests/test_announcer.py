@@ -85,6 +85,26 @@ def test_no_thread_begins_where_no_plugin_hears_of_it(announcer: Announcer, mana
     assert threads_of_events() == []
 
 
+def test_who_announces_does_not_wait_for_plugins_that_are_not_loaded_yet(
+    manager: pluggy.PluginManager, heard: list[tuple[str, Event]]
+) -> None:
+    loading, gate = threading.Event(), threading.Event()
+
+    def load() -> pluggy.PluginManager:
+        loading.set()
+        assert gate.wait(GUARD)
+        return manager
+
+    announcer = Announcer(load, known=lambda: manager if gate.is_set() else None)
+    announcer.announce(STARTED)
+    assert loading.wait(GUARD)
+    announcer.announce(ENDED)
+    assert heard == []
+    gate.set()
+    announcer.close(GUARD)
+    assert heard == [("started", STARTED), ("ended", ENDED)]
+
+
 @pytest.mark.parametrize("error", [SystemExit("a plugin that ends the process"), asyncio.CancelledError()], ids=repr)
 def test_hook_that_raises_is_logged_with_its_plugin_and_hinders_no_other(
     error: BaseException,

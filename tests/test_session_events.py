@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,18 @@ def test_what_was_not_told_yet_is_told_before_the_lab_is_closed(lab: SmallLab, t
     lab.wait_state(session_id, SessionState.EXPIRED)
     lab.weblab.close()
     assert [event["reason"] for event in heard(tmp_path, "ended")] == ["disposed"]
+
+
+def test_audit_log_that_cant_be_written_is_said_when_the_process_starts_and_stops_nothing(
+    tmp_path: Path, store_server: StoreServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "missing" / "audit.jsonl"
+    with SmallLab(tmp_path, store_server.url, devices=["toy"], LABKIT_AUDIT_LOG=str(path)) as lab:
+        lab.up()
+    said = [record for record in caplog.records if "audit log can't be written" in record.message]
+    assert said[0].threadName == threading.current_thread().name  # who started it; then the thread of events
+    assert f"path={path} error=No such file or directory: " in said[0].message
+    assert [record.message for record in caplog.records if record.exc_info] == []
 
 
 def test_audit_log_has_it_all_in_the_file_that_the_setting_names(tmp_path: Path, store_server: StoreServer) -> None:

@@ -13,9 +13,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from labkit.cli.web import SOCKET
 from labkit.clock import Clock, Deadline
 from labkit.commands.logs import PART
 from labkit.loop.lifeline import lifeline
@@ -29,14 +28,16 @@ LONG_LIFE = 30.0
 
 
 class Child:
-    """One part. name: how it is called to people; arguments: of the `labkit` program; listening: a socket for it."""
+    """One part. name: how it is called to people; environment: beside this one's; inherits: a socket for it."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], *, listening: socket.socket | None = None, clock: Clock | None = None
-    ):
+        self, name: str, command: Sequence[str], *, environment: Mapping[str, str] | None = None,
+        inherits: socket.socket | None = None, clock: Clock | None = None,
+    ):  # fmt: skip
         self.name = name
-        self._arguments = [*arguments]
-        self._listening = listening
+        self._command = [*command]
+        self._environment = {**(environment or {}), PART: name}
+        self._inherits = inherits
         self._clock = clock or Clock()
         self._process: subprocess.Popen[bytes] | None = None
         self._born = 0.0
@@ -59,12 +60,11 @@ class Child:
         """Start the process. Only in the main thread, which the child's end is tied to."""
         self._again = None
         self._born = self._clock.boottime()
-        sockets = [self._listening.fileno()] if self._listening is not None else []
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "labkit.cli", *self._arguments],
+            self._command,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **lifeline(), PART: self.name, **({SOCKET: str(sockets[0])} if sockets else {})},
-            pass_fds=sockets,
+            env={**os.environ, **lifeline(), **self._environment},
+            pass_fds=[] if self._inherits is None else [self._inherits.fileno()],
             process_group=0,
         )
 
@@ -91,6 +91,11 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+
+def labkit_command(*arguments: str) -> list[str]:
+    """The command line of the `labkit` program."""
+    return [sys.executable, "-P", "-m", "labkit.cli", *arguments]
 
 
 def ending_of(status: int) -> str:

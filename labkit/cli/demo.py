@@ -36,7 +36,7 @@ def demo(host: str, port: int, seconds: float, no_browser: bool, verbose: bool) 
     Prints a student's link. Its devices are simulated, the rest is real; nothing is left behind at the end."""
     from labkit.cli.credentials import keep_credentials
     from labkit.cli.demo_lab import FOLDER, SECONDS
-    from labkit.cli.find import find_lab
+    from labkit.cli.loading import load_lab
     from labkit.cli.only_run import OnlyRun
     from labkit.cli.run import LabRun
     from labkit.cli.web import listen
@@ -62,7 +62,7 @@ def demo(host: str, port: int, seconds: float, no_browser: bool, verbose: bool) 
                 open_browser(url + DEMO_PATH)
 
         title = "demo lab, no hardware needed"
-        lab = find_lab(os.environ)
+        lab = load_lab(os.environ)
         keep_credentials(lab.app)
         LabRun(lab, listening, only, title=title, verbose=verbose, facts=facts, when_ready=when_ready).run()
 

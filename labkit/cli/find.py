@@ -20,7 +20,7 @@ import click
 from labkit.commands.failure import MISCONFIGURED, Failure, NoLabFailure, failures
 from labkit.commands.logs import PART
 from labkit.commands.simulation import simulate_where_asked
-from labkit.commands.source import declarations_are_read_later
+from labkit.commands.source import declarations_are_read_later, pages_unserved
 from labkit.devices.problems import nearest
 from labkit.errors import WebLabError
 
@@ -37,10 +37,14 @@ SAYS_NOTHING = ("lab", "app", "application", "wsgi", "main")
 
 
 def find_lab(environment: Mapping[str, str]) -> Lab:
-    """Find the lab; where a plugin of it is broken, say so once for all of its processes. Errors: `Failure`."""
+    """Find the lab for a command, which serves no page of it. Errors: `Failure`.
+
+    Where a plugin of it is broken, say so once for all of its processes.
+    """
     from labkit.cli.notices import broken_plugins, plugins_unsaid
 
-    lab: Lab = find_app(environment).extensions["weblab"].lab
+    with pages_unserved():
+        lab: Lab = find_app(environment).extensions["weblab"].lab
     if not (environment.get(PART) or declarations_are_read_later()):
         with failures(), plugins_unsaid():
             for sentence in broken_plugins(lab):

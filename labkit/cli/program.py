@@ -7,6 +7,7 @@ import os
 import click
 
 from labkit.cli.demo import demo
+from labkit.cli.loading import load_lab
 from labkit.cli.run import run
 from labkit.cli.web import web
 from labkit.commands.source import LabSource
@@ -39,14 +40,7 @@ def main(context: click.Context, app: str | None) -> None:
     hold_lifeline()
     if app is not None:
         os.environ[APP] = app  # for the processes that are started from here, too
-    context.obj = LabSource(find)
-
-
-def find():  # type: ignore[no-untyped-def]
-    """Find the lab; what that needs is imported only here."""
-    from labkit.cli.find import find_lab
-
-    return find_lab(os.environ)
+    context.obj = LabSource(lambda: load_lab(os.environ))
 
 
 for command in (demo, run, web, *SHARED):

@@ -68,12 +68,13 @@ class LabRun:
     ):  # fmt: skip
         from rich.console import Console
 
-        from labkit.cli.children import Child
+        from labkit.cli.children import Child, labkit_command
         from labkit.cli.news import News
-        from labkit.cli.web import shown_url, url_of
+        from labkit.cli.web import gunicorn, shown_url, url_of
+        from labkit.commands.logs import QUIET
         from labkit.threads import LabThread
 
-        quiet = [] if verbose else ["--quiet"]
+        quiet = not verbose
         self._lab = lab
         self._only = only
         self._title = title
@@ -85,8 +86,10 @@ class LabRun:
         self._news = News()
         self._seen: Readiness | None = None
         self._looking = LabThread("readiness", self._see_readiness)
-        self._loop: Child = Child("loop", ["loop", "--no-reload", *quiet])
-        self._web: Child = Child("web", ["web", *quiet], listening=listening)
+        loop = labkit_command("loop", "--no-reload", *(["--quiet"] if quiet else []))
+        web = gunicorn(listening.fileno(), quiet=quiet)
+        self._loop: Child = Child("loop", loop)
+        self._web: Child = Child("web", web, environment={QUIET: "1"} if quiet else {}, inherits=listening)
 
     def run(self) -> None:
         """Start everything, look after it until Ctrl-C or SIGTERM, end everything. Errors: `StoreUnavailableError`."""

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.errors import AppImportError
 from gunicorn.glogging import Logger
 
-from labkit.cli.find import find_app
+from labkit.cli.loading import load_app
 from labkit.commands.failure import Failure
 from labkit.commands.logs import PART, QUIET, set_up_logs
+from labkit.loop.lifeline import hold_lifeline
 
 if TYPE_CHECKING:
     from flask import Flask
 
 log = logging.getLogger("labkit.web")
 
-MASTER_GRACE = 4
-"""Seconds after which gunicorn kills a worker that was asked to end."""
 WORKER_GRACE = 2
-"""Seconds that a worker waits for its requests. Less, so that it can still leave the store before it is killed."""
+"""Seconds that a worker waits for its requests. Less than MASTER_GRACE, so that it can still leave the store before it
+is killed."""
 
 
 class LineLogger(Logger):  # type: ignore[misc]
@@ -45,16 +45,22 @@ logger_class = LineLogger
 def make_app() -> Flask:
     """Make the lab's app for one worker, which serves only. Errors: gunicorn's, which it shows without a traceback."""
     try:
-        app = find_app(os.environ)
+        app = load_app(os.environ)
     except Failure as failure:
         raise AppImportError(failure.message) from failure
     app.extensions["weblab"].serve_only()
     return app
 
 
+def on_starting(server: Any) -> None:
+    """gunicorn's hook: its master begins. As the web part of `labkit run` it ends with that."""
+    hold_lifeline()
+
+
 def post_worker_init(worker: Any) -> None:
     """gunicorn's hook: a worker is ready."""
     worker.cfg.set("graceful_timeout", WORKER_GRACE)
+    worker.wsgi.extensions["weblab"].serve_only(threads=worker.cfg.threads)
     log.info("web worker started pid=%d", os.getpid())
 
 

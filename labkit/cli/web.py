@@ -15,8 +15,10 @@ from labkit.commands.source import LabSource
 if TYPE_CHECKING:
     import socket
 
-SOCKET = "LABKIT_SOCKET"
-"""Environment variable of the web part of `labkit run`: the open socket to serve at. The lab was checked there."""
+WORKERS, THREADS = 1, 256
+"""Web processes, and threads of each, where nobody says it."""
+MASTER_GRACE = 4
+"""Seconds after which gunicorn kills a worker that was asked to end."""
 
 host_option = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0: all.")
 port_option = click.option(
@@ -27,10 +29,10 @@ port_option = click.option(
 @click.command(cls=LabCommand)
 @host_option
 @port_option
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Web processes.")
+@click.option("--workers", default=WORKERS, show_default=True, type=click.IntRange(min=1), help="Web processes.")
 @click.option(
-    "--threads", default=100, show_default=True, type=click.IntRange(min=2),
-    help="Threads of each; an open page takes one.",
+    "--threads", default=THREADS, show_default=True, type=click.IntRange(min=2),
+    help="Threads of each; an open page takes one, and one of eight is kept for other requests.",
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="Log warnings and errors only.")
 @click.pass_context
@@ -41,15 +43,11 @@ def web(context: click.Context, host: str, port: int, workers: int, threads: int
     """
     from labkit.commands.logs import QUIET
 
-    inherited = os.environ.pop(SOCKET, "")
-    if inherited:
-        descriptor = int(inherited)
-    else:
-        check_lab(context)
-        listening = listen(host, port)
-        click.echo(f"Serving at {shown_url(listening)}  (Ctrl-C ends it)", err=True)
-        descriptor = listening.detach()
-        os.set_inheritable(descriptor, True)
+    check_lab(context)
+    listening = listen(host, port)
+    click.echo(f"Serving at {shown_url(listening)}  (Ctrl-C ends it)", err=True)
+    descriptor = listening.detach()
+    os.set_inheritable(descriptor, True)
     if quiet:
         os.environ[QUIET] = "1"
     os.execv(sys.executable, gunicorn(descriptor, workers=workers, threads=threads, quiet=quiet))
@@ -65,10 +63,8 @@ def check_lab(context: click.Context) -> None:
         source.lab.close()
 
 
-def gunicorn(descriptor: int, *, workers: int, threads: int, quiet: bool) -> list[str]:
+def gunicorn(descriptor: int, *, workers: int = WORKERS, threads: int = THREADS, quiet: bool = False) -> list[str]:
     """The command line of gunicorn. descriptor: of the open socket."""
-    from labkit.cli.serving import MASTER_GRACE
-
     options = {
         "--bind": f"fd://{descriptor}",
         "--worker-class": "gthread",

@@ -6,7 +6,6 @@ it, stands there as a comment.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -15,11 +14,11 @@ from pydantic import ValidationError
 
 from labkit.devices.driver_rules import NAME
 from labkit.devices.hardware import Seen, takes_of
+from labkit.devices.toml_text import as_toml, key_as_toml
 from labkit.plugin import Driver, Found
 
 _LONGEST = 40  # characters of a device's name, see NAME
 _LONGEST_LINE = 90
-_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _HEAD = """\
 # What `labkit devices scan` found here. Keep what belongs together on one bench, give the devices the names that your
@@ -97,29 +96,9 @@ def _table(name: str, one: Seen) -> Iterator[str]:
     yield f"driver = {as_toml(one.kind)}\n"
     yield from _lines({key: value for key, value in options.items() if key not in long})
     for key in long:
-        yield f"[{name}.{_key(key)}]\n"
+        yield f"[{name}.{key_as_toml(key)}]\n"
         yield from _lines(options[key])
 
 
 def _lines(table: Mapping[str, Any]) -> Iterator[str]:
-    return (f"{_key(str(key))} = {as_toml(value)}\n" for key, value in table.items())
-
-
-def _key(key: str) -> str:
-    return key if _BARE.fullmatch(key) else as_toml(key)
-
-
-def as_toml(value: Any) -> str:
-    """A value on one line, as TOML has it. Errors: TypeError for what TOML does not have."""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, Mapping):
-        pairs = ", ".join(f"{_key(str(key))} = {as_toml(item)}" for key, item in value.items())
-        return f"{{ {pairs} }}" if pairs else "{}"
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(as_toml, value))}]"
-    raise TypeError(f"{value!r} can't be written as TOML")
+    return (f"{key_as_toml(str(key))} = {as_toml(value)}\n" for key, value in table.items())

@@ -108,7 +108,10 @@ def everything(looks: Sequence[Looked]) -> list[Seen]:
 
 def failed(looks: Sequence[Looked]) -> Iterator[str]:
     """A sentence for each driver that could not look."""
-    return (f"The driver '{look.kind}' could not look for hardware: {look.error}." for look in looks if look.error)
+    for look in looks:
+        if look.error:
+            remedy = f" Run: {look.remedy}" if look.remedy else ""
+            yield f"The driver '{look.kind}' could not look for hardware: {look.error}.{remedy}"
 
 
 def as_object(looks: Sequence[Looked]) -> dict[str, Any]:
@@ -127,7 +130,7 @@ def as_object(looks: Sequence[Looked]) -> dict[str, Any]:
             }
             for seen in everything(looks)
         ],
-        "failed": [{"kind": look.kind, "error": look.error} for look in looks if look.error],
+        "failed": [{"kind": look.kind, "error": look.error, "remedy": look.remedy} for look in looks if look.error],
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -34,5 +33,4 @@ def simulate_where_asked(lab: Lab, environment: Mapping[str, str]) -> None:
 
     if read_settings({SIMULATE: environment.get(SIMULATE)}).simulate and not lab.settings.simulate:
         lab.settings = dataclasses.replace(lab.settings, simulate=True)
-        with contextlib.suppress(AttributeError):
-            del lab.catalog  # the one with the hardware's own drivers
+        del lab.catalog  # the one with the hardware's own drivers

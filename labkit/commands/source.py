@@ -25,10 +25,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-_WITHOUT = tuple(("weblab", name) for name in ("check", "schema", "devices", "bench", "release", "sim"))
-"""Words of a command line."""
-
 _unread: ContextVar[bool] = ContextVar("declarations_unread", default=False)
+_unserved: ContextVar[bool] = ContextVar("pages_unserved", default=False)
 
 
 @contextlib.contextmanager
@@ -44,9 +42,32 @@ def declarations_unread() -> Iterator[None]:
 def declarations_are_read_later() -> bool:
     """Whether a command is about to run that says itself what is wrong with the declarations, or does without them.
 
-    Flask loads an app before it looks at which command of `flask weblab` is meant.
+    Flask loads an app before it looks at which command of `flask weblab` is meant: the command line says it by then.
     """
-    return _unread.get() or any(pair in _WITHOUT for pair in itertools.pairwise(sys.argv))
+    if _unread.get():
+        return True
+    from labkit.commands.weblab import NEED_DECLARATIONS, SHARED  # not above: each of them imports this
+
+    later = {command.name for command in SHARED if command not in NEED_DECLARATIONS}
+    return any(word == "weblab" and name in later for word, name in itertools.pairwise(sys.argv))
+
+
+@contextlib.contextmanager
+def pages_unserved() -> Iterator[None]:
+    """In this block a lab that is put together gets no server for sockets: this process serves none of its pages.
+
+    What such a server imports takes as long as the rest of the lab.
+    """
+    token = _unserved.set(True)
+    try:
+        yield
+    finally:
+        _unserved.reset(token)
+
+
+def pages_are_served() -> bool:
+    """Whether this process may serve the pages of a lab that is put together here."""
+    return not _unserved.get()
 
 
 class LabSource:

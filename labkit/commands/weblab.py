@@ -37,6 +37,9 @@ SHARED: tuple[click.Command, ...] = (
 )
 """The commands that `labkit` has too, in the order of its help."""
 
+NEED_DECLARATIONS: tuple[click.Command, ...] = (loop, fake, clean_expired_users, run_tasks)
+"""Those that work on a lab whose declarations are good. All others say themselves what is wrong, or do without."""
+
 
 def weblab_commands(lab: Lab) -> list[click.Command]:
     """What a WebLab adds to `app.cli`: the group `weblab`, whose commands work on this lab."""

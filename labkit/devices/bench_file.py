@@ -21,7 +21,7 @@ from labkit.devices.excerpt import excerpt
 from labkit.devices.kinds import no_driver, unknown_driver
 from labkit.devices.plugins import Plugins
 from labkit.devices.positions import KeyPath, Position, Positions, Span
-from labkit.devices.problems import Complaint, Problem, Severity, as_toml, explain, shown
+from labkit.devices.problems import Complaint, Problem, Severity, explain, quoted, shown
 from labkit.devices.secrets import hidden_in, plain_secrets, secret_keys, secrets_of
 from labkit.devices.syntax import mistakes
 from labkit.plugin import Driver, DriverOptions
@@ -238,7 +238,7 @@ class BenchFile:
         elif isinstance(kind, str):
             complaint = unknown_driver(kind, self._plugins)
         else:
-            complaint = Complaint(path=("driver",), message=f"driver: must be text in quotes, not {as_toml(kind)}.")
+            complaint = Complaint(path=("driver",), message=f"driver: must be text in quotes, not {quoted(kind)}.")
         self.note(name, complaint)
         return "", None
 

@@ -2,6 +2,8 @@
 
 A call ends in one of: done, its driver's error, `ReservationLostError`, `CallExpiredError` (surely did not run),
 `CallLostError` (may have run). It is never repeated.
+
+It goes through the store, or, in the process that has the device open, straight to it (`HostHere`).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from labkit import errors
 from labkit.clock import Clock, Deadline
@@ -38,34 +40,44 @@ class PendingCall:
 
     def result(self) -> Any:
         """Block until the call ends, at most until its deadline and a little more. Errors: see the module."""
-        reply = None
-        while reply is None:
-            try:
+        try:
+            reply = self.calls.first_reply(self.submitted)
+            while reply is None:
                 reply = self._wait_a_while()
-            except StoreUnavailableError as error:
-                raise self._lost(f"the store went away meanwhile ({error})") from error
+        except StoreUnavailableError as error:
+            raise self._lost(f"the store went away meanwhile ({error})") from error
         return unpack(reply, self.call)
 
     def _wait_a_while(self) -> Reply | None:
         left = self.deadline.left()
-        reply = self.calls.wait(self.call, min(WATCH_SECONDS, left))
-        if reply is not None:
-            return reply
         beating, withdrawn = self.calls.watch(self.call, self.submitted, withdraw=not left)
         if withdrawn:
             why = "it came to its deadline" if beating else "its host went away"
             text = f"The call {self.call.command} of device '{self.call.device}' was not done: {why} before it began."
             raise CallExpiredError(text, device=self.call.device)
         if beating and left:
-            return None
+            return self.calls.wait(self.call, min(WATCH_SECONDS, left))
         reply = self.calls.wait(self.call, 0.0)  # it may have come in this very moment
         if reply is None:
             raise self._lost("it did not answer before its deadline" if beating else "its host went away")
         return reply
 
     def _lost(self, why: str) -> CallLostError:
-        what = f"The call {self.call.command} of device '{self.call.device}'"
-        return CallLostError(f"{what} was lost: {why}. It may have run; it is not repeated.", device=self.call.device)
+        return lost(self.call, why)
+
+
+class Pending(Protocol):
+    """A call under way."""
+
+    def result(self) -> Any:
+        """Block until it ends."""
+
+
+class HostHere(Protocol):
+    """The host of this process, where there is one."""
+
+    def submit(self, call: Call, deadline: Deadline) -> Pending | None:
+        """Hand a call to its device. None: it isn't here, or the store has to be asked whether the call may run."""
 
 
 class DeviceCaller:
@@ -85,6 +97,7 @@ class DeviceCaller:
         self._process = process
         self._settings = settings
         self._clock = clock or Clock()
+        self.host_here: HostHere | None = None
         self._lock = threading.Lock()
         self._infos: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
@@ -126,7 +139,7 @@ class DeviceCaller:
         panel: bool = False,
         task: str = "",
         process: str = "",
-    ) -> PendingCall:
+    ) -> Pending:
         """Hand a call to the device's host. Errors: `ReservationLostError`, `DeviceOfflineError`, `DeviceFaultyError`,
         `NotStorableError`; nothing was done then."""
         self._process.start()
@@ -142,13 +155,21 @@ class DeviceCaller:
             task=task,
             process=process,
         )
+        host = self.host_here
+        if host is not None and (pending := host.submit(call, deadline)) is not None:
+            return pending
+        return self._submit_by_store(call, deadline)
+
+    def _submit_by_store(self, call: Call, deadline: Deadline) -> Pending:
         try:
-            answer = self._calls.submit(call)
+            answer = self._calls.submit(call, min(WATCH_SECONDS, deadline.left()))
         except StoreUnavailableError as error:
             if not error.sent:
                 raise
-            text = f"The call {command} of device '{device}' was lost with the store ({error}) It may have run."
-            raise CallLostError(text, device=device) from error
+            text = (
+                f"The call {call.command} of device '{call.device}' was lost with the store ({error}) It may have run."
+            )
+            raise CallLostError(text, device=call.device) from error
         if isinstance(answer, Submitted):
             return PendingCall(calls=self._calls, call=call, submitted=answer, deadline=deadline)
         raise _refusal(call, answer)
@@ -162,6 +183,12 @@ def unpack(reply: Reply, call: Call) -> Any:
     if kind is DriverError or not (isinstance(kind, type) and issubclass(kind, DeviceError)):
         raise DriverError(reply.message, device=call.device, kind=reply.kind or reply.error, blame=reply.blame)
     raise kind(reply.message, device=call.device, blame=reply.blame)
+
+
+def lost(call: Call, why: str) -> CallLostError:
+    """The error of a call that nobody answered."""
+    what = f"The call {call.command} of device '{call.device}'"
+    return CallLostError(f"{what} was lost: {why}. It may have run; it is not repeated.", device=call.device)
 
 
 def _refusal(call: Call, answer: Sequence[str]) -> DeviceError:

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from labkit.devices.declaration import BenchDeclaration, Checked, DeviceDeclaration, check_declarations
+from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration, check_declarations
 from labkit.devices.driver_rules import schema_of
-from labkit.devices.plugins import Plugins, load_plugins
+from labkit.devices.plugins import Plugins
 from labkit.devices.problems import Problem
 from labkit.plugin import CommandSpec, Feed, commands_of, feeds_of
 
@@ -46,26 +46,14 @@ class Catalog:
         return [bench for bench in self.benches.values() if bench.machine in (None, machine)]
 
 
-def load_catalog(
-    devices_folder: Path, drivers_folder: Path | None, *, simulate: bool = False, machine: str | None = None
+def read_catalog(
+    devices_folder: Path, plugins: Plugins, *, simulate: bool = False, machine: str | None = None
 ) -> Catalog:
-    """Load plugins and declarations; neither folder has to exist. Errors: `DeclarationError` with every problem.
+    """Read the declarations; their folder need not exist. Errors: `DeclarationError` with every problem.
 
     machine: the one that asks; the secrets of benches that name another one need not be here.
     """
-    plugins = load_plugins(drivers_folder)
-    return _accepted(check_declarations(devices_folder, plugins, simulate=simulate, machine=machine), plugins)
-
-
-def read_again(
-    catalog: Catalog, devices_folder: Path, *, simulate: bool = False, machine: str | None = None
-) -> Catalog:
-    """Read the declarations anew, with the plugins that are loaded already. Errors: `DeclarationError`, as above."""
-    checked = check_declarations(devices_folder, catalog.plugins, simulate=simulate, machine=machine)
-    return _accepted(checked, catalog.plugins)
-
-
-def _accepted(checked: Checked, plugins: Plugins) -> Catalog:
+    checked = check_declarations(devices_folder, plugins, simulate=simulate, machine=machine)
     return replace(catalog_of(checked.accepted().benches, plugins), warnings=tuple(checked.warnings))
 
 

@@ -112,4 +112,5 @@ def _files(folder: Path) -> Iterable[Path]:
 
 def _natural(name: str) -> tuple[list[str | int], str]:
     """Order by the numbers in a name as numbers. Text and numbers alternate, so that like is compared with like."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", name)], name
+    parts = re.split(r"([0-9]+)", name)  # not by `isdecimal`, which knows the digits of all scripts
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name

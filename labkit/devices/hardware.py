@@ -14,7 +14,8 @@ from typing import Any
 
 from labkit.clock import Deadline
 from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration
-from labkit.plugin import Driver, DriverOptions, Found, Takes, UsbMatch
+from labkit.devices.missing_library import remedy_for
+from labkit.plugin import Driver, DriverOptions, Found, UsbMatch
 from labkit.threads import LabThread
 
 LONGEST_SCAN = 30.0
@@ -32,11 +33,13 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
-    """What came of one driver's look. error: why it could not look, '' where it could."""
+    """What came of one driver's look. error: why it could not look, '' where it could; remedy: the command that helps,
+    where one is known."""
 
     kind: str
     seen: Sequence[Seen] = ()
     error: str = ""
+    remedy: str = ""
 
 
 def look(
@@ -68,12 +71,14 @@ class _Look:
         self._driver = driver
         self._found: list[Found] = []
         self._error = ""
+        self._remedy = ""
 
     def _run(self) -> None:
         try:
             self._found = _checked(self._driver.scan())
         except (Exception, SystemExit) as error:  # an author's code, and whatever library it needs
             self._error = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+            self._remedy = remedy_for(error)
         finally:
             self.done.set()
 
@@ -85,7 +90,7 @@ class _Look:
             Seen(kind=self._kind, found=found, declared=tuple(_declared_as(found, self._driver, own)))
             for found in self._found
         ]
-        return Looked(kind=self._kind, seen=tuple(seen), error=self._error)
+        return Looked(kind=self._kind, seen=tuple(seen), error=self._error, remedy=self._remedy)
 
 
 def _checked(answer: Any) -> list[Found]:
@@ -101,13 +106,17 @@ def _checked(answer: Any) -> list[Found]:
 def takes_of(found: Found, driver: type[Driver[Any]]) -> set[str]:
     """What a declaration of this hardware would have for itself; nothing where its options alone don't say."""
     try:
-        return _what(driver.Options.model_validate(dict(found.options)).takes())
+        return _taken_by(driver.Options.model_validate(dict(found.options)))
     except Exception:  # it needs more than was found out, or its author's validator is at fault
         return set()
 
 
-def _what(takes: Iterable[Takes]) -> set[str]:
-    return {one.what for one in takes}
+def _taken_by(options: DriverOptions) -> set[str]:
+    """What a declaration has for itself; nothing where its driver can't say, of which `labkit check` tells."""
+    try:
+        return {str(one) for one in options.takes()}
+    except Exception:  # an author's method
+        return set()
 
 
 def _declared_as(found: Found, driver: type[Driver[Any]], declared: Sequence[DeviceDeclaration]) -> Iterator[str]:
@@ -115,7 +124,7 @@ def _declared_as(found: Found, driver: type[Driver[Any]], declared: Sequence[Dev
     for device in declared:
         options = device.options
         if (
-            wanted & _what(options.takes())
+            wanted & _taken_by(options)
             or node in _nodes(options)
             or _is_matched(options, found)
             or _is_named(options, found)
@@ -135,7 +144,7 @@ def _is_matched(options: DriverOptions, found: Found) -> bool:
     if not isinstance(match, UsbMatch):
         return False
     known = {**found.facts, **found.options.get("match", {})}
-    said = match.model_dump(exclude_none=True)
+    said = match.said
     return bool(said) and all(key in known and str(known[key]) == str(value) for key, value in said.items())
 
 

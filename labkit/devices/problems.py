@@ -6,7 +6,6 @@ finds what is wrong; here its findings get the words of somebody who writes TOML
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,10 +19,11 @@ from labkit.devices.excerpt import Excerpt
 from labkit.devices.nearest import nearest
 from labkit.devices.positions import KeyPath
 from labkit.devices.secrets import hidden_in, plain_secrets, without
+from labkit.devices.toml_text import as_toml
 from labkit.devices.types_of import keys_at
 from labkit.plugin import OptionError
 
-__all__ = ["Complaint", "Problem", "Severity", "as_toml", "explain", "nearest", "shown"]
+__all__ = ["Complaint", "Problem", "Severity", "explain", "nearest", "quoted", "shown"]
 
 _POINTED = "option_error"
 """Type of a finding that an `OptionError` placed."""
@@ -185,8 +185,8 @@ def _seen(one: _Finding) -> str:
     if one.type in ("missing", "extra_forbidden", _POINTED) or not one.path:
         return ""
     if one.type in ("value_error", "assertion_error"):
-        return f" (it is {as_toml(one.value)})"
-    return f", not {as_toml(one.value)}"
+        return f" (it is {quoted(one.value)})"
+    return f", not {quoted(one.value)}"
 
 
 def _suggestion(one: _Finding, model: type[BaseModel]) -> str:
@@ -253,17 +253,7 @@ def _plain(details: ErrorDetails) -> str:
     return text or "is refused by the driver"
 
 
-def as_toml(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Write a value as its TOML would stand, at most `MAX_VALUE` characters of it."""
-    text = _toml(value)
+    text = as_toml(value, str)
     return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 3] + "..."
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, (str, bool)):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }" if value else "{}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return str(value)

@@ -102,7 +102,7 @@ def reply_for(error: BaseException, call: Call, operation: Interrupted) -> Reply
         return cut_short(call, operation.interrupted or "it was interrupted")
     name = type(error).__name__
     if isinstance(error, errors.DeviceError):
-        return Reply(error=name, message=str(error), blame=blame_for(error))
+        return Reply(error=name, message=text_of(error), blame=blame_for(error))
     what, blame = f"{call.command} of device '{call.device}'", blame_for(error)
     log.warning("command failed device=%s command=%s blame=%s", call.device, call.command, blame, exc_info=error)
     return Reply(error="DriverError", kind=name, message=f"{what} failed: {described(error)}", blame=blame)
@@ -111,11 +111,19 @@ def reply_for(error: BaseException, call: Call, operation: Interrupted) -> Reply
 def described(error: BaseException) -> str:
     """An error of a driver in one line: its class, its text, and where in the driver it came from."""
     if isinstance(error, errors.WebLabError):
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {text_of(error)}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_LABKIT)]
     own = [frame for frame in frames if frame.filename == frames[0].filename]  # the driver's, not a library's below it
     where = f" ({os.sep.join(Path(own[-1].filename).parts[-2:])}:{own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {error}{where}"
+    return f"{type(error).__name__}: {text_of(error)}{where}"
+
+
+def text_of(error: BaseException) -> str:
+    """What an error of a driver says. Never raises, whatever its author has made of it: what follows is a closing."""
+    try:
+        return str(error)
+    except BaseException:
+        return "its error can't be read: str() of it raises"
 
 
 def cut_short(call: Call, why: str) -> Reply:

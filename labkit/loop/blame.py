@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import builtins
 import errno
-import importlib.metadata
-import re
-from collections.abc import Iterator
 
 from labkit import errors
+from labkit.devices.missing_library import causes
 from labkit.store.reservations import Blame
 
 UNPLUGGED = Blame.DEVICE
@@ -25,7 +23,6 @@ CALLER_IN_A_HURRY = Blame.USER
 NO_HOST = Blame.LAB
 IN_MAINTENANCE = Blame.LAB
 
-_OF_AN_EXTRA = re.compile(r"([\w.-]+).*\bextra == ['\"]([\w-]+)['\"]")
 _MISSING = (ImportError, errors.MissingSecretError)
 _THE_LABS = {errno.EACCES, errno.EPERM, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EROFS}
 _THE_DEVICES = {
@@ -36,10 +33,10 @@ _THE_DEVICES = {
 
 def blame_for(error: BaseException) -> Blame:
     """Who is to blame for what a driver raised, in any of its methods."""
-    said = getattr(error, "blame", "")
-    if isinstance(error, errors.DeviceError) and said in set(Blame) and said:
-        return Blame(said)
-    if any(isinstance(one, _MISSING) or _errno(one) in _THE_LABS for one in _chain(error)):
+    said = _said(error) if isinstance(error, errors.DeviceError) else Blame.NOBODY
+    if said:
+        return said
+    if any(isinstance(one, _MISSING) or _errno(one) in _THE_LABS for one in causes(error)):
         return Blame.LAB  # also where a driver says "offline", because it was not let in
     if isinstance(error, errors.CommandError):
         return Blame.USER
@@ -56,33 +53,13 @@ def blame_in_upkeep(error: BaseException) -> Blame:
     return Blame.DRIVER if blame is Blame.USER else blame
 
 
-def remedy_for(error: BaseException) -> str:
-    """The command that brings a library that is missing, where it is one of labkit's extras; else ''."""
-    for one in _chain(error):
-        if isinstance(one, ModuleNotFoundError) and one.name:
-            extra = _extra_with(one.name.partition(".")[0])
-            return f'pip install "labkit[{extra}]"' if extra else ""
-    return ""
-
-
-def _extra_with(package: str) -> str:
+def _said(error: errors.DeviceError) -> Blame:
+    """Who is to blame by the error's own word; nobody, where that is none of the words."""
     try:
-        required = importlib.metadata.requires("labkit") or []
-    except importlib.metadata.PackageNotFoundError:  # run from its source, and not installed
-        return ""
-    found = (match.groups() for match in map(_OF_AN_EXTRA.match, required) if match)
-    return next((extra for name, extra in found if name.lower() == package.lower()), "")
+        return Blame(error.blame)
+    except Exception:  # it is a driver's, and may be anything
+        return Blame.NOBODY
 
 
 def _errno(error: BaseException) -> int | None:
     return error.errno if isinstance(error, OSError) else None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from; what was being handled counts only where nothing else is said."""
-    seen: set[int] = set()
-    one: BaseException | None = error
-    while one is not None and id(one) not in seen:
-        seen.add(id(one))
-        yield one
-        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
+import logging
 from collections.abc import Generator
 from typing import Any, cast
 
+from labkit.devices.nearest import nearest
 from labkit.errors import CommandError
+from labkit.loop.answers import text_of
 from labkit.loop.device_link import OpenDevice
 from labkit.store.calls import Call, Reply
+
+log = logging.getLogger("labkit.loop")
 
 
 class Command:
@@ -37,9 +41,12 @@ class Command:
         return None
 
     def close(self) -> None:
-        """End a command that gave the thread back. Errors: what the driver raises as it cleans up."""
-        if self._steps is not None:
-            self._steps.close()
+        """End a command that gave the thread back. What the driver raises as it cleans up is logged."""
+        try:
+            if self._steps is not None:
+                self._steps.close()
+        except BaseException as error:
+            log.warning("command did not end cleanly device=%s error=%s", self.call.device, text_of(error))
 
     def _run(self, device: OpenDevice | None) -> Any:
         call = self.call
@@ -53,6 +60,6 @@ def _unknown(call: Call, device: OpenDevice | None) -> str:
     commands = device.commands if device is not None else {}
     if call.command in commands:
         return f"Device '{call.device}' has no command '{call.command}' for its panel."
-    near = difflib.get_close_matches(call.command, commands, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
+    near = nearest(call.command, commands)
+    hint = f" Did you mean {near}?" if near else ""
     return f"Device '{call.device}' has no command '{call.command}'.{hint} It has: {', '.join(commands) or 'none'}."

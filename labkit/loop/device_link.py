@@ -92,16 +92,24 @@ class OpenDevice:
 
 
 def open_device(
-    declaration: DeviceDeclaration, folder: Path, outlet: Outlet, on_lost: Callable[[str], None]
+    declaration: DeviceDeclaration,
+    folder: Path,
+    outlet: Outlet,
+    on_lost: Callable[[str], None],
+    on_driver: Callable[[Driver[Any]], None],
 ) -> OpenDevice:
-    """Open a declared device. Errors: what the driver's `open()` raises; nothing is left open then."""
+    """Open a declared device. on_driver: is given the driver before it is opened, so that it can be interrupted.
+
+    Errors: what the driver's `open()` raises; nothing is left open then.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     driver = declaration.driver(declaration.options, Link(declaration.full_name, folder, outlet, on_lost))
     device = OpenDevice(driver, outlet)
+    on_driver(driver)
     try:
         driver.open()
+        outlet.opened(device.tell_watched)
     except BaseException:
         device.close()
         raise
-    outlet.opened(device.tell_watched)
     return device

@@ -10,7 +10,6 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from labkit.clock import Clock
@@ -24,15 +23,17 @@ from labkit.loop.answers import (
     out_of_service,
     refused,
     reply_for,
+    text_of,
 )
 from labkit.loop.blame import IGNORED_INTERRUPT, NO_HOST, UNPLUGGED, blame_for
 from labkit.loop.command import Command
 from labkit.loop.device_link import DevicePort
 from labkit.loop.device_state import DeviceState, Opener
 from labkit.loop.health import NEVER, HealthSchedule
+from labkit.loop.jobs import Hold, Job, Jobs
 from labkit.loop.operation import Occupation, Operation
 from labkit.loop.suspended import Suspended
-from labkit.loop.upkeep import STOPPED, Upkeep
+from labkit.loop.upkeep import STOPPED, UNFORESEEN, Upkeep
 from labkit.plugin import DeviceEvent
 from labkit.store.calls import READY, Call, Reply
 from labkit.store.reservations import Blame, Condition
@@ -41,14 +42,8 @@ from labkit.threads import LabThread
 log = logging.getLogger("labkit.loop")
 
 BUSY_SECONDS = 1.0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
-    """What waits for the thread. call: the one that it answers, None for work of the runner's own."""
-
-    work: Callable[[], None]
-    call: Call | None = None
+FRESH_SECONDS = 2.0
+"""How old the last beat may be for a call that the store has not seen; each tells anew whether its session is live."""
 
 
 class DeviceRunner:
@@ -74,18 +69,18 @@ class DeviceRunner:
         self.telling = threading.Lock()
         """Held by who tells the store this device's facts, so that no earlier fact overtakes a later one."""
         self._port = port
-        self._hold = hold
+        self._hold = Hold(*hold)
         self._safe_seconds = safe_seconds
         self._clock = clock or Clock()
         self._lock = threading.Condition()
-        self._jobs: deque[Job] = deque()
+        self._jobs = Jobs()
         self._releasing, self._given = 0, False  # given: to a session, which a beat under way does not know yet
         self._ended = False
         self._revoked = ""
         self._resting: str | None = None
         self._state = DeviceState(opener, name, lock=self._lock, clock=self._clock, on_lost=self._unplugged)
         self._state.feed_to(hold[1] if hold[0] == "reserved" else 0)
-        self._occupation = Occupation(self._lock, self._clock, lambda: self._state.driver, self._abandon, self._back)
+        self._occupation = Occupation(self._lock, self._clock, lambda: self._state.in_hand, self._abandon, self._back)
         self._suspended = Suspended(self._close, port.reply)
         self._health = HealthSchedule(health_interval, self._clock)
         self._upkeep = Upkeep(
@@ -126,17 +121,34 @@ class DeviceRunner:
 
     # -- called by the host, from its threads; nothing here blocks
 
-    def submit(self, call: Call) -> None:
-        """Take a call over; its reply goes to the port, once, whatever happens."""
+    def submit(self, call: Call, *, unseen: bool = False) -> bool:
+        """Take a call over; its reply goes to the port, once, whatever happens.
+
+        unseen: the store has not seen it. False: it was not taken, for the store has to be asked.
+        """
         with self._lock:
+            if unseen and not self._covers(call):
+                return False
             refusal = self._refusal_at_once(call)
             if refusal is None:
-                self._jobs.append(Job(work=partial(self._call, call), call=call))
+                self._jobs.add(partial(self._call, call), call)
                 self._lock.notify()
         if refusal is None:
             self._occupation.make_way()
         else:
             self._port.reply(call, refusal)
+        return True
+
+    def _covers(self, call: Call) -> bool:
+        """Is all known here that the store would look at? What it would refuse, it shall refuse: it knows why."""
+        known = self.fence == call.fence and self._hold.covers(call, self._port.now())
+        well = self.condition is Condition.OK and not self._revoked and not self._ended
+        return known and well and self._port.silent_for() <= FRESH_SECONDS
+
+    def withdraw(self, call: Call) -> bool:
+        """Take a call back, so that it surely never runs. False: it has begun, or was answered."""
+        with self._lock:
+            return self._jobs.withdraw(call)
 
     def _refusal_at_once(self, call: Call) -> Reply | None:
         if self._ended:
@@ -146,8 +158,8 @@ class DeviceRunner:
         long = self._occupation.long(BUSY_SECONDS)
         return busy(self.name, long.what) if call.panel and long is not None else None
 
-    def follow(self, state: str, fence: int) -> bool:
-        """Hear what hold the store has for the device. True: the release that it waits for was dealt with long ago."""
+    def follow(self, state: str, fence: int, until: float = 0.0) -> bool:
+        """Hear what hold the store has for the device, see `Hold`. True: its release was dealt with long ago."""
         self.raise_fence(fence)
         with self._lock:
             given, self._given = self._given, False
@@ -155,7 +167,7 @@ class DeviceRunner:
                 return False  # if it is so, the next beat says it again
             if state == "none" and not self.free:
                 self._lock.notify()  # from now on it is looked at
-            self._hold = (state, fence)
+            self._hold = Hold(state, fence, until)
             if state != "releasing" or self._releasing >= fence:
                 return state == "releasing" and self.dealt_with >= fence
             self._releasing = fence
@@ -195,7 +207,7 @@ class DeviceRunner:
 
     @property
     def free(self) -> bool:
-        return self._hold[0] == "none"
+        return self._hold.state == "none"
 
     def revoke(self, why: str) -> None:
         """Let no call through any more: the host has lost the bench, and what it holds may be another's by now."""
@@ -212,32 +224,32 @@ class DeviceRunner:
 
     def _work(self, stopping: threading.Event) -> None:
         with self._lock:
-            state, fence = self._hold
-            self._releasing = fence if state == "releasing" else 0
-        if self._resting is None:
-            self._guarded(self._reopen)
+            self._releasing = self._hold.releasing
+        if self._resting is None and not stopping.is_set():
+            self._guarded(Job(work=self._reopen))
         while not stopping.is_set():
-            work = self._next(stopping)
-            if work is not None:
-                self._guarded(work)
-        self._guarded(self._shut)
+            job = self._next(stopping)
+            if job is not None:
+                self._guarded(job)
+        self._guarded(Job(work=self._shut))
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException:  # the thread is the only one that can make its device safe
-            log.exception("device runner failed device=%s", self.name)
+    def _guarded(self, job: Job) -> None:
+        """Do a job. One that fails as nobody foresaw leaves nothing open, nothing ok, and nobody waiting."""
+        if not job.done(self.name):
+            self._upkeep.failed(self._hold.releasing)
+            if job.call is not None:
+                self._port.reply(job.call, lost_in_driver(job.call, UNFORESEEN))
 
-    def _next(self, stopping: threading.Event) -> Callable[[], None] | None:
+    def _next(self, stopping: threading.Event) -> Job | None:
         with self._lock:
             while not self._jobs and not self._suspended and not stopping.is_set():
                 work, seconds = self._due()
                 if seconds <= 0:
-                    return work
+                    return Job(work=work)
                 self._lock.wait(max(0.01, seconds))
             if self._jobs:
-                return self._jobs.popleft().work
-            return self._resume if self._suspended else None
+                return self._jobs.next()
+            return Job(work=self._resume) if self._suspended else None
 
     def _due(self) -> tuple[Callable[[], None], float]:
         """What the thread does by itself if nothing comes, and in how many seconds."""
@@ -249,7 +261,7 @@ class DeviceRunner:
 
     def _later(self, work: Callable[[], None]) -> None:
         with self._lock:
-            self._jobs.append(Job(work=work))
+            self._jobs.add(work)
             self._lock.notify()
         self._occupation.make_way()
 
@@ -281,9 +293,8 @@ class DeviceRunner:
             if operation.done.is_set():
                 return
             operation.stuck = self.stuck = True
-            dealt_with = self._hold[1] if self._hold[0] == "releasing" else 0
-            self._state.set(Condition.FAULTY, reason, IGNORED_INTERRUPT, dealt_with=dealt_with)
-            waiting = self._take_calls()
+            self._state.set(Condition.FAULTY, reason, IGNORED_INTERRUPT, dealt_with=self._hold.releasing)
+            waiting = self._jobs.take_calls()
         log.error("device hangs device=%s operation=%s", self.name, operation.what)
         if operation.call is not None:
             self._port.reply(operation.call, lost_in_driver(operation.call, reason))
@@ -295,12 +306,6 @@ class DeviceRunner:
         """It came back after all: nothing is known of the device, so it is opened anew."""
         self.stuck = False
         self._state.retry_at = 0.0
-
-    def _take_calls(self) -> list[Call]:
-        """Take the calls that have not begun out of the queue."""
-        calls = [job.call for job in self._jobs if job.call is not None]
-        self._jobs = deque(job for job in self._jobs if job.call is None)
-        return calls
 
     # -- calls
 
@@ -320,8 +325,7 @@ class DeviceRunner:
         command = self._suspended.next()
         operation = self._begin_call(command.call)
         if isinstance(operation, Reply):
-            over = command.call.fence < self.fence
-            self._suspended.cut(command, RESERVATION_OVER if over else WENT_AWAY)
+            self._suspended.cut(command, RESERVATION_OVER if command.call.fence < self.fence else WENT_AWAY)
         else:
             self._advance(command, operation)
 
@@ -332,7 +336,8 @@ class DeviceRunner:
             answer = command.advance(self._state.device)
         except BaseException as error:  # a driver's library may even call exit
             answer, failure = reply_for(error, command.call, operation), error
-        self._occupation.end(operation)
+        finally:
+            self._occupation.end(operation)
         if operation.stuck:
             self._close(command)
         elif answer is None:
@@ -340,15 +345,11 @@ class DeviceRunner:
         else:
             self._port.reply(command.call, answer)
             if isinstance(failure, DeviceOfflineError):
-                self._upkeep.gone(str(failure), blame_for(failure))
+                self._upkeep.gone(text_of(failure), blame_for(failure))
 
     def _close(self, command: Command) -> None:
-        what = f"the end of {command.call.command}"
-        with self._occupation.during(what, command.call.fence, self._safe_seconds):
-            try:
-                command.close()
-            except BaseException as error:
-                log.warning("command did not end cleanly device=%s error=%s", self.name, error)
+        with self._occupation.during(f"the end of {command.call.command}", command.call.fence, self._safe_seconds):
+            command.close()
 
     # -- upkeep
 
@@ -357,7 +358,7 @@ class DeviceRunner:
         answer = self._refusal(call, Condition.OK)
         if answer is None:
             with self._lock:  # the store gave the device out; the next beat will say so, too
-                self._hold, self._resting, self._given = ("reserved", call.fence), None, True
+                self._hold, self._resting, self._given = Hold("reserved", call.fence), None, True
             self._upkeep.secure("making ready", call.fence, max(call.until - self._port.now(), 1.0))
             with self._lock:
                 if self.condition is Condition.OK and self.fence == call.fence:
@@ -368,8 +369,7 @@ class DeviceRunner:
         self._port.reply(call, answer)
 
     def _reopen(self) -> None:
-        state, fence = self._hold
-        self._upkeep.reopen(self.fence, fence if state == "releasing" else 0)
+        self._upkeep.reopen(self.fence, self._hold.releasing)
 
     def _look(self) -> None:
         self._upkeep.look(self.fence, lambda: bool(self._jobs) or self.thread.stopping.is_set())
@@ -389,9 +389,11 @@ class DeviceRunner:
 
     def _shut(self) -> None:
         """The end of the host: make safe if open, close; calls that never began are told so."""
-        self._upkeep.shut(self.fence)
-        with self._lock:
-            self._ended = True
-            waiting = self._take_calls()
-        for call in waiting:
-            self._port.reply(call, refused(call, Condition.OFFLINE, STOPPED, NO_HOST) or Reply())
+        try:
+            self._upkeep.shut(self.fence)
+        finally:
+            with self._lock:
+                self._ended = True
+                waiting = self._jobs.take_calls()
+            for call in waiting:
+                self._port.reply(call, refused(call, Condition.OFFLINE, STOPPED, NO_HOST) or Reply())

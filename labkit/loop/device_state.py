@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any
 
 from labkit.clock import Clock
+from labkit.devices.missing_library import remedy_for
 from labkit.errors import DeviceOfflineError, WebLabError
-from labkit.loop.answers import described
-from labkit.loop.blame import NO_ANSWER, blame_in_upkeep, remedy_for
+from labkit.loop.answers import described, text_of
+from labkit.loop.blame import NO_ANSWER, blame_in_upkeep
 from labkit.loop.device_link import OpenDevice
 from labkit.loop.operation import Operation
 from labkit.plugin import DeviceEvent, Driver
@@ -34,8 +35,8 @@ FAILURES = (BaseException,)
 """What a driver's method may end with: its library may call exit, cancel a coroutine, or panic (Rust). No driver runs
 on the main thread, so none of it is anybody's Ctrl-C."""
 
-Opener = Callable[[Callable[[str], None]], OpenDevice]
-"""Opens the device; is given whom to tell that it has gone."""
+Opener = Callable[[Callable[[str], None], Callable[[Driver[Any]], None]], OpenDevice]
+"""Opens the device; is given whom to tell that it has gone, and who takes the driver in hand before it is opened."""
 
 
 class DeviceState:
@@ -57,6 +58,7 @@ class DeviceState:
         self._clock = clock
         self._on_lost = on_lost
         self._opening = 0
+        self._being_opened: Driver[Any] | None = None
         self._feed_fence = 0
 
     @property
@@ -64,6 +66,12 @@ class DeviceState:
         """The open driver, None where it is closed."""
         device = self.device
         return None if device is None else device.driver
+
+    @property
+    def in_hand(self) -> Driver[Any] | None:
+        """The driver that may block now and can be interrupted: the open one, or the one that is just being opened."""
+        driver = self.driver
+        return self._being_opened if driver is None else driver
 
     @property
     def facts(self) -> tuple[Condition, str, int, Blame]:
@@ -137,12 +145,13 @@ class DeviceState:
     def fail(self, error: BaseException, operation: Operation) -> None:
         """The device is offline or faulty by this error, and closed. The condition is set after that is done."""
         known = isinstance(error, WebLabError)  # a driver says what is wrong; anything else is a bug of it
-        again = isinstance(error, DeviceOfflineError) and " ".join(str(error).split()) == self.reason
+        text = text_of(error)
+        again = isinstance(error, DeviceOfflineError) and " ".join(text.split()) == self.reason
         level = logging.DEBUG if again else logging.WARNING  # one that is unplugged is tried again each second
-        log.log(level, "device failed device=%s at=%s error=%s", self.name, operation.what, error, exc_info=not known)
+        log.log(level, "device failed device=%s at=%s error=%s", self.name, operation.what, text, exc_info=not known)
         self.shut()
         if isinstance(error, DeviceOfflineError):
-            self.set(Condition.OFFLINE, str(error), blame_in_upkeep(error))
+            self.set(Condition.OFFLINE, text, blame_in_upkeep(error))
         elif operation.interrupted:
             reason = f"no answer: {operation.what} was ended, because {operation.interrupted} ({described(error)})"
             self.set(Condition.FAULTY, reason, NO_ANSWER)
@@ -159,17 +168,24 @@ class DeviceState:
                 self.device.driver.make_safe()
             except FAILURES as error:
                 blame, failure = blame_in_upkeep(error), described(error)
-                log.warning("device could not be made safe at the end device=%s error=%s", self.name, error)
-        self.shut()
+                log.warning("device could not be made safe at the end device=%s error=%s", self.name, failure)
+            finally:
+                self.shut()
         return blame, failure
 
     def _open(self) -> OpenDevice:
         self._opening += 1  # what a driver of an earlier opening still says is about nothing any more
-        device = self._opener(partial(self._on_lost, self._opening))
-        with self._lock:
-            self.device = device
-            device.outlet.fence = self._feed_fence
+        try:
+            device = self._opener(partial(self._on_lost, self._opening), self._take_in_hand)
+            with self._lock:
+                self.device = device
+                device.outlet.fence = self._feed_fence
+        finally:
+            self._being_opened = None
         return device
+
+    def _take_in_hand(self, driver: Driver[Any]) -> None:
+        self._being_opened = driver
 
     def is_open(self, opening: int) -> bool:
         """Is the device still open by this opening?"""

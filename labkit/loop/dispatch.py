@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -9,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 from labkit.errors import NotStorableError, StoreUnavailableError
 from labkit.loop.device_runner import DeviceRunner
-from labkit.store.calls import Call, Calls, Reply
+from labkit.loop.own_calls import OwnCalls
+from labkit.store.calls import Call, Calls, Inbox, Reply
 from labkit.threads import LabThread
 
 log = logging.getLogger("labkit.loop")
@@ -21,6 +23,7 @@ class Dispatch:
     """One thread that waits for calls of all benches at once and hands each to its device's runner.
 
     claims: the benches with the fences of their claims, as they are now. runner_for: the runner of a call's device.
+    own: the calls of this process, which don't come through the store and are answered here.
     """
 
     def __init__(
@@ -28,8 +31,10 @@ class Dispatch:
         calls: Calls,
         claims: Callable[[], Mapping[str, int]],
         runner_for: Callable[[Call], DeviceRunner | None],
+        own: OwnCalls,
     ):
         self._calls = calls
+        self._own = own
         self._claims = claims
         self._runner_for = runner_for
         self._wake_key = f"host:{os.getpid()}:{id(self)}"
@@ -48,7 +53,8 @@ class Dispatch:
     def reply(self, call: Call, reply: Reply) -> None:
         """Answer a call. Never raises: a caller without an answer reports it as lost by itself."""
         try:
-            self._calls.reply(call, reply)
+            if not self._own.answer(call, reply):
+                self._calls.reply(call, reply)
         except NotStorableError as error:
             what = f"{call.command} of device '{call.device}' was done, but its result can't be stored: {error}"
             self.reply(call, Reply(error="DriverError", kind="NotStorableError", message=what))
@@ -56,16 +62,23 @@ class Dispatch:
             log.warning("reply lost with the store device=%s command=%s", call.device, call.command)
 
     def _work(self, stopping: threading.Event) -> None:
-        while not stopping.is_set():
-            try:
-                call = self._calls.take(self._claims(), self._wake_key, CALL_WAIT)
-            except StoreUnavailableError:
-                stopping.wait(0.5)
-            except Exception:
-                log.exception("call can't be read; its caller reports it as lost")
-            else:
-                if call is not None:
-                    self._hand_over(call)
+        with contextlib.closing(self._calls.inbox(self._wake_key)) as inbox:
+            while inbox.asked or not stopping.is_set():
+                try:
+                    self._take(inbox, stopping)
+                except StoreUnavailableError:
+                    stopping.wait(0.5)
+                except Exception:
+                    log.exception("call can't be read; its caller reports it as lost")
+
+    def _take(self, inbox: Inbox, stopping: threading.Event) -> None:
+        """Wait for a call, hand it over, and ask for the next one while the device's thread wakes up: so this one goes
+        right back to sleep, and does not hold the interpreter up when the other wants it."""
+        sent = inbox.take(self._claims(), CALL_WAIT)
+        if sent is not None:
+            self._hand_over(Call.load(sent))
+            if not stopping.is_set():
+                inbox.ask(self._claims(), CALL_WAIT)
 
     def _hand_over(self, call: Call) -> None:
         runner = self._runner_for(call)

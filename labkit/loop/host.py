@@ -18,11 +18,14 @@ from labkit.clock import Clock, Deadline
 from labkit.devices.catalog import Catalog
 from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration
 from labkit.errors import StoreUnavailableError
+from labkit.loop.bench_lock import take_lock
+from labkit.loop.closing import Closing
 from labkit.loop.device_link import open_device
 from labkit.loop.device_runner import DeviceRunner
 from labkit.loop.dispatch import Dispatch
 from labkit.loop.feeds import FeedOutlet
-from labkit.loop.hosted_bench import HostedBench, in_maintenance, take_lock
+from labkit.loop.hosted_bench import HostedBench, in_maintenance
+from labkit.loop.own_calls import OwnCalls
 from labkit.loop.reports import Reports
 from labkit.loop.upkeep import left_unsafe
 from labkit.plugin import DeviceEvent, feeds_of
@@ -38,6 +41,9 @@ log = logging.getLogger("labkit.loop")
 
 THREADS_SECONDS = 2.0
 """Seconds that the host's own threads have to end, before its devices are made safe; they may wait for a store."""
+SILENT_SECONDS = 2.0
+"""After so long without a beat the host asks the store nothing: each question may wait for seconds, and what must be
+done without a store is to be done in time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,18 +81,21 @@ class Host:
         self._lock = threading.RLock()
         self._benches: dict[str, HostedBench] = {}
         self._reports = Reports(store.reservations, on_change)
-        self._kept: dict[str, HostedBench] = {}
+        self._closing = Closing(store.reservations, self._forget)
         self._dropping = threading.Lock()
         self._drop_all = ""
         self._lost: set[tuple[str, int]] = set()
         self._elsewhere: set[str] = set()
+        self._unhosted: dict[str, str] = {}  # bench -> why it can't be hosted, as it was logged
         self._tidied = False
         self._wake = threading.Event()
         self.looked = threading.Event()
         """Set when the benches were claimed for the first time, as far as they could be."""
         self._threads: list[LabThread] = []
         self._epoch = 0
-        self._dispatch = Dispatch(store.calls, self._claims, self._runner_for)
+        self.own_calls = OwnCalls(process, self._runner_of)
+        """For calls from this process."""
+        self._dispatch = Dispatch(store.calls, self._claims, self._runner_for, self.own_calls)
 
     def __repr__(self) -> str:
         return f"<Host of {', '.join(self._benches) or 'no bench'}>"
@@ -96,11 +105,24 @@ class Host:
         return self._benches
 
     @property
+    def runners(self) -> list[DeviceRunner]:
+        """The runners of all devices of its benches."""
+        with self._lock:
+            return [runner for bench in self._benches.values() for runner in bench.runners.values()]
+
+    @property
+    def stuck(self) -> list[DeviceRunner]:
+        """Those whose threads hang in a driver, also of benches that are given up but for that."""
+        return [runner for runner in self.runners if runner.stuck] + self._closing.hanging
+
+    @property
     def wants_replacement(self) -> bool:
-        """Is a thread stuck in a driver, and no bench in use, so that the process may replace itself?"""
-        runners = [runner for bench in self._benches.values() for runner in bench.runners.values()]
-        stuck = bool(self._kept) or any(runner.stuck for runner in runners)
-        return stuck and all(runner.stuck or runner.free for runner in runners)
+        """Is a thread stuck in a driver, and no bench in use, so that the process may replace itself?
+
+        Not where such a thread is stuck in the kernel itself: an exec waits for all threads, and nobody would host.
+        """
+        stuck, idle = self.stuck, all(runner.stuck or runner.free for runner in self.runners)
+        return bool(stuck) and idle and not any(runner.thread.unkillable for runner in stuck)
 
     def start(self) -> None:
         """Begin to host; devices are opened in the background."""
@@ -108,10 +130,7 @@ class Host:
             return
         self._process.on_news(self._hear)
         self._process.on_gone(self._gone)
-        self._threads = [
-            LabThread("host", self._work, wake=self._wake.set),
-            self._dispatch.thread(),
-        ]
+        self._threads = [LabThread("host", self._work, wake=self._wake.set), self._dispatch.thread()]
         for thread in self._threads:
             thread.start()
         self._process.add_role("host")
@@ -125,16 +144,17 @@ class Host:
 
     def let_go(self) -> None:
         """In a forked child: drop the inherited files of the locks, so that only the parent's life keeps them."""
-        for bench in [*self._benches.values(), *self._kept.values()]:
+        for bench in [*self._benches.values(), *self._closing.kept.values()]:
             bench.lock.close()
-        self._benches, self._kept, self._threads = {}, {}, []
+        self._benches, self._closing.kept, self._threads = {}, {}, []
 
     def stop(self, seconds: float = 15.0) -> None:
         """Make every device safe, close it, and give the benches up; blocks, at most `seconds`."""
         deadline = Deadline(seconds, self._clock)
-        threads, self._threads = self._threads, []
         self._process.forget(self._hear, self._gone)
         self._process.drop_role("host")
+        self._closing.withdraw(list(self._benches.values()), lambda: self._silent)
+        threads, self._threads = self._threads, []
         stop_all(threads, min(THREADS_SECONDS, deadline.left()))  # the devices matter more than these
         self._drop(list(self._benches), "its host stops", deadline.left())
 
@@ -191,26 +211,27 @@ class Host:
             self._drop(list(self._benches), why, 15.0)
         if self._lost:
             lost, self._lost = self._lost, set()
-            self._drop(
-                [name for name, bench in self._benches.items() if (name, bench.claim) in lost],
-                "its bench was claimed by another host",
-                15.0,
-            )
-        if self._process.silent_for >= self._settings.safe_after:
-            return
-        self._follow_declarations()
-        if not self._tidied:
-            declared = self._catalog.benches
-            self._store.reservations.forget_undeclared(self._settings.machine_name, declared)
-            self._tidied = True
-        self._let_go()
+            names = [name for name, bench in self._benches.items() if (name, bench.claim) in lost]
+            self._drop(names, "its bench was claimed by another host", 15.0)
+        self._closing.let_go()
         for bench in list(self._benches.values()):
             bench.enforce()
+        if not self._silent:
+            self._follow_declarations()
+        if not self._tidied and not self._silent:
+            self._store.reservations.forget_undeclared(self._settings.machine_name, self._catalog.benches)
+            self._tidied = True
         for runner in self._reports.unsaid():
-            self.report(runner)
+            if not self._silent and not runner.telling.locked():  # else somebody is telling, and waits for the store
+                self.report(runner)
         for declaration in self._catalog.for_machine(self._settings.machine_name):
-            if declaration.name not in self._benches and declaration.name not in self._kept and not stopping.is_set():
-                self._host(declaration)
+            known = declaration.name in self._benches or declaration.name in self._closing.kept
+            if not known and not stopping.is_set() and not self._silent:
+                self._try_to_host(declaration)
+
+    @property
+    def _silent(self) -> bool:
+        return self._process.silent_for > min(SILENT_SECONDS, self._settings.safe_after)
 
     def _follow_declarations(self) -> None:
         """Give up the benches that are declared differently by now, or no more, where no session has them."""
@@ -222,12 +243,20 @@ class Host:
                 self._drop([name], "its declaration was changed", 15.0)
                 self._tidied = False  # it may be declared no more
 
-    def _let_go(self) -> None:
-        """A bench that was kept because a thread of it hung is given up when that thread has come back."""
-        for name, bench in list(self._kept.items()):
-            if not bench.alive:
-                bench.lock.close()
-                del self._kept[name]
+    def _try_to_host(self, declaration: BenchDeclaration) -> None:
+        """Host a bench. One that can't be hosted is said once, tried again, and in no other one's way."""
+        name = declaration.name
+        try:
+            self._host(declaration)
+            self._unhosted.pop(name, None)
+        except StoreUnavailableError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            if self._unhosted.get(name) != why:
+                told = isinstance(error, OSError)  # the lock's: it says what to do
+                log.error("bench can't be hosted bench=%s error=%s", name, error if told else why, exc_info=not told)
+            self._unhosted[name] = why
 
     def _host(self, declaration: BenchDeclaration) -> None:
         lock = take_lock(self._instance / "hosts", declaration.name)
@@ -243,7 +272,7 @@ class Host:
                 info=self._catalog.published(declaration.name),
                 silence=3 * self._settings.safe_after,
             )
-        except StoreUnavailableError:
+        except BaseException:
             lock.close()
             raise
         if isinstance(claim, str):
@@ -276,7 +305,7 @@ class Host:
     def _runner(self, device: DeviceDeclaration, hold: tuple[str, int], claim: int) -> DeviceRunner:
         folder = self._instance / "devices" / device.bench / device.name
 
-        def opener(on_lost):  # type: ignore[no-untyped-def]
+        def opener(on_lost, on_driver):  # type: ignore[no-untyped-def]
             outlet = FeedOutlet(
                 self._store.feeds,
                 device.full_name,
@@ -284,7 +313,7 @@ class Host:
                 self._next_epoch(claim),
                 beats=self._process,
             )
-            return open_device(device, folder, outlet, on_lost)
+            return open_device(device, folder, outlet, on_lost, on_driver)
 
         return DeviceRunner(
             opener,
@@ -304,32 +333,19 @@ class Host:
     def _drop(self, names: list[str], why: str, seconds: float) -> None:
         """Make safe and close, then give the lock back: in this order, so that nobody opens what is still open here."""
         with self._dropping:
-            self._drop_now(names, why, seconds)
-
-    def _drop_now(self, names: list[str], why: str, seconds: float) -> None:
-        with self._lock:
-            benches = [self._benches[name] for name in names if name in self._benches]
-        runners = [runner for bench in benches for runner in bench.runners.values()]
-        for runner in runners:
-            runner.begin_stop(why)
-        left = {thread.name for thread in stop_all([runner.thread for runner in runners], seconds)}
-        for runner in runners:
-            self._reports.drop(runner)
-        for bench in benches:
             with self._lock:
-                self._benches.pop(bench.declaration.name, None)
-            self._process.hosts_no_more(bench.declaration.name)
-            if any(runner.thread.name in left for runner in bench.runners.values()):
-                log.error("bench kept: a device of it hangs bench=%s", bench.declaration.name)
-                self._kept[bench.declaration.name] = bench  # and its lock: nobody may open what is still open here
-                continue
-            try:
-                self._store.reservations.leave_bench(bench.declaration.name, bench.claim)
-            except StoreUnavailableError:
-                log.info("bench left while the store was away bench=%s", bench.declaration.name)
-            log.info("bench given up bench=%s reason=%s", bench.declaration.name, why)
-            bench.lock.close()
-        self._dispatch.wake()
+                benches = [self._benches[name] for name in names if name in self._benches]
+            self._closing.close(benches, why, seconds)
+            self._dispatch.wake()
+
+    def _forget(self, bench: HostedBench) -> None:
+        for runner in bench.runners.values():
+            self._reports.drop(runner)
+            if runner.stuck:  # the bench is kept: nobody must get it, and this word may have been only on its way
+                self.report(runner)
+        with self._lock:
+            self._benches.pop(bench.name, None)
+        self._process.hosts_no_more(bench.name)
 
     # -- calls
 
@@ -339,6 +355,9 @@ class Host:
 
     def _runner_for(self, call: Call) -> DeviceRunner | None:
         self._process.saw_fence(call.fence)
+        return self._runner_of(call)
+
+    def _runner_of(self, call: Call) -> DeviceRunner | None:
         bench = self._benches.get(call.bench)
         return bench.runners.get(call.device) if bench is not None else None
 
@@ -360,7 +379,8 @@ class Host:
 
     def report(self, runner: DeviceRunner) -> None:
         """Tell the store a device's condition; where that fails it is told with the next beat."""
-        bench = self._benches.get(runner.name.partition("/")[0])
+        name = runner.name.partition("/")[0]
+        bench = self._benches.get(name) or self._closing.kept.get(name)
         if bench is None or bench.runners.get(runner.name) is not runner:
             self._reports.drop(runner)  # an earlier claim's: what it says concerns nobody
         elif not self._reports.tell(runner, bench):

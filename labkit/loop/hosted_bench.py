@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from labkit.devices.declaration import BenchDeclaration
 from labkit.loop.device_runner import DeviceRunner
 from labkit.store.processes import BeatNews
-
-
-def take_lock(folder: Path, bench: str) -> IO[str] | None:
-    """The bench's file lock, which one process of a machine has at a time: a dead one loses it, a stopped one keeps it.
-
-    None: somebody has it.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = open(folder / f"{bench}.lock", "a+")  # noqa: SIM115 - held for as long as the bench is hosted
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        return None
-    lock.truncate(0)
-    lock.write(f"{os.getpid()}\n")
-    lock.flush()
-    return lock
+from labkit.store.reservations import Condition
+from labkit.threads import LabThread
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,9 +32,24 @@ class HostedBench:
         return all(runner.free for runner in self.runners.values())
 
     @property
+    def could_be_given(self) -> bool:
+        """Would the store give it to the next session, as far as its devices go?"""
+        return self.free and all(runner.condition is Condition.OK for runner in self.runners.values())
+
+    @property
     def alive(self) -> bool:
         """Does any thread of it live?"""
         return any(runner.thread.is_alive() for runner in self.runners.values())
+
+    @property
+    def awaited(self) -> Sequence[LabThread]:
+        """The threads of it that live and will end once they are told to; one that is stuck in a driver is none."""
+        return [runner.thread for runner in self.runners.values() if runner.thread.is_alive() and not runner.stuck]
+
+    def begin_stop(self, why: str) -> None:
+        """Ask its threads to make their devices safe, close them and end."""
+        for runner in self.runners.values():
+            runner.begin_stop(why)
 
     def revoke(self, why: str) -> None:
         """Let no call through any more."""
@@ -73,7 +69,7 @@ class HostedBench:
         again = []
         for device, runner in self.runners.items():
             hold = news.holds.get(device)
-            if runner.follow(hold.state if hold else "none", hold.fence if hold else 0):
+            if runner.follow(*((hold.state, hold.fence, hold.until) if hold else ("none", 0))):
                 again.append(runner)
         self._keep_in_maintenance(news.maintained.get(self.name))
         return again

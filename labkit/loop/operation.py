@@ -57,15 +57,16 @@ class Operation:
         if held:
             self._touching.release()
 
-    def interrupt(self, driver: Driver[Any]) -> None:
-        """Interrupt the driver until this is over, INTERRUPT_SECONDS at most.
+    def interrupt(self, in_hand: Callable[[], Driver[Any] | None]) -> None:
+        """Interrupt the driver that it has in hand until this is over, INTERRUPT_SECONDS at most.
 
         Again and again, because a driver that is only on its way to where it blocks does not feel the first one.
         """
         deadline = Deadline(INTERRUPT_SECONDS)
         while not self.done.is_set() and not deadline.over:
             with self._touching:
-                if not self.done.is_set():
+                driver = in_hand()
+                if driver is not None and not self.done.is_set():
                     try:
                         driver.interrupt()
                     except BaseException:
@@ -84,7 +85,7 @@ class Operation:
 
 
 class Occupation:
-    """What a device is doing now, one operation at a time. lock: its runner's; driver: the one that is open.
+    """What a device is doing now, one operation at a time. lock: its runner's; in_hand: the driver that may block now.
 
     on_stuck: an interrupted operation did not end. on_back: it did after all; called under the lock.
     """
@@ -93,14 +94,14 @@ class Occupation:
         self,
         lock: threading.Condition,
         clock: Clock,
-        driver: Callable[[], Driver[Any] | None],
+        in_hand: Callable[[], Driver[Any] | None],
         on_stuck: Callable[[Operation], None],
         on_back: Callable[[], None],
     ):
         self.now: Operation | None = None
         self._lock = lock
         self._clock = clock
-        self._driver = driver
+        self._in_hand = in_hand
         self._on_stuck = on_stuck
         self._on_back = on_back
 
@@ -164,11 +165,14 @@ class Occupation:
             self._interrupt(operation, WANTED)
 
     def _interrupt(self, operation: Operation, why: str) -> None:
-        interrupt(operation, self._driver(), why, self._on_stuck)
+        interrupt(operation, self._in_hand, why, self._on_stuck)
 
 
 def interrupt(
-    operation: Operation, driver: Driver[Any] | None, why: str, on_stuck: Callable[[Operation], None]
+    operation: Operation,
+    in_hand: Callable[[], Driver[Any] | None],
+    why: str,
+    on_stuck: Callable[[Operation], None],
 ) -> None:
     """Interrupt an operation from another thread; returns at once. `on_stuck` is called if it does not end in 2 s."""
     if not operation.mark(why):
@@ -178,6 +182,5 @@ def interrupt(
         if not operation.done.wait(INTERRUPT_SECONDS):
             on_stuck(operation)
 
-    if driver is not None:
-        LabThread(f"interrupt:{operation.what}", lambda _: operation.interrupt(driver)).start()
+    LabThread(f"interrupt:{operation.what}", lambda _: operation.interrupt(in_hand)).start()
     LabThread(f"watch:{operation.what}", watch).start()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from types import FrameType
 
 from labkit.lab import Lab
 from labkit.loop.lifeline import PARENT, hold_lifeline, lifeline
+from labkit.loop.words import Words
 from labkit.threads import LabThread
 
 log = logging.getLogger("labkit.loop")
@@ -57,13 +57,36 @@ def watched_folders(lab: Lab) -> list[Path]:
 
 def keep_reloading(folders: Sequence[Path]) -> None:
     """Run this program in a child until SIGTERM or SIGINT; start it anew when a .py or .toml file changes."""
-    words: queue.SimpleQueue[str] = queue.SimpleQueue()
-    child = Child(lambda: words.put("ended"))
+    with Words[str]() as words:
+        child = Child(lambda: words.put("ended"))
+        watching = LabThread("reload", lambda stopping: _watch(folders, stopping, lambda: words.put("changed")))
+        handlers = _handlers(child, words)
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        watching.start()
+        log.info("loop reloads when files change folders=%s", ",".join(map(str, folders)))
+        try:
+            child.start()
+            while (word := words.get()) != "end":
+                if word == "ended" and not child.running:
+                    log.error("loop ended by itself status=%s: it begins anew when a file changes", child.status)
+                elif word == "changed":
+                    child.end()
+                    if "end" in words.rest():  # more changes meanwhile are in what is loaded now
+                        break
+                    child.start()
+        finally:
+            watching.stop()
+            child.end()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _handlers(child: Child, words: Words[str]) -> dict[signal.Signals, Callable[[int, FrameType | None], None]]:
+    """What this process does at a signal: it ends with its child, or passes a hangup on."""
+    closed = terminal_closed()
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         words.put("end")
-
-    closed = terminal_closed()
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         if closed():
@@ -71,26 +94,7 @@ def keep_reloading(folders: Sequence[Path]) -> None:
         else:
             child.signal(signal.Signals(number))
 
-    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: pass_on}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    watching = LabThread("reload", lambda stopping: _watch(folders, stopping, lambda: words.put("changed")))
-    watching.start()
-    log.info("loop reloads when files change folders=%s", ",".join(map(str, folders)))
-    try:
-        child.start()
-        while (word := words.get()) != "end":
-            if word == "ended" and not child.running:
-                log.error("loop ended by itself status=%s: it begins anew when a file changes", child.status)
-            elif word == "changed":
-                child.end()
-                if "end" in _said_meanwhile(words):  # more changes meanwhile are in what is loaded now
-                    break
-                child.start()
-    finally:
-        watching.stop()
-        child.end()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: pass_on}
 
 
 class Child:
@@ -145,10 +149,6 @@ class Child:
             log.error("loop did not end and was killed pid=%d", self._process.pid)
             self._process.kill()
             self._process.wait()
-
-
-def _said_meanwhile(words: queue.SimpleQueue[str]) -> list[str]:
-    return [words.get() for _ in range(words.qsize())]
 
 
 def _watch(folders: Sequence[Path], stopping: threading.Event, changed: Callable[[], None]) -> None:

@@ -23,6 +23,8 @@ class Reports:
         self._reservations = reservations
         self._on_change = on_change
         self._unsaid: set[DeviceRunner] = set()
+        self._refused: set[DeviceRunner] = set()
+        """Whose words the store did not take, which was logged; they are tried on, for whoever mends it."""
         self._events: deque[DeviceEvent] = deque()
         self._collecting = threading.Lock()
         self._announcing = threading.Lock()
@@ -34,6 +36,7 @@ class Reports:
     def drop(self, runner: DeviceRunner) -> None:
         """Tell the store nothing: the bench is another claim's by now. Whoever listens still hears what has changed."""
         self._unsaid.discard(runner)
+        self._refused.discard(runner)
         self.announce(runner)
 
     def unsaid(self) -> list[DeviceRunner]:
@@ -42,15 +45,20 @@ class Reports:
 
     def tell(self, runner: DeviceRunner, bench: HostedBench) -> bool:
         """Tell the store a device's condition; where that fails it is told with the next beat. False: the claim of the
-        bench stands no more."""
+        bench stands no more. Never raises."""
+        stands = True
         try:
             with runner.telling:  # else who tells at the same time could take this one's failure for said
                 self._unsaid.add(runner)
                 stands = self._reservations.report(bench.name, bench.claim, runner.name, *runner.facts)
                 self._unsaid.discard(runner)
+                self._refused.discard(runner)
         except StoreUnavailableError:
             log.info("condition not told yet device=%s condition=%s", runner.name, runner.condition)
-            stands = True
+        except Exception:  # one device of which the store takes no word must hold up no other one
+            if runner not in self._refused:
+                log.exception("condition can't be told device=%s condition=%s", runner.name, runner.condition)
+            self._refused.add(runner)
         self.announce(runner)
         return stands
 

@@ -1,7 +1,7 @@
 """`labkit loop`: the workers of one process as a service, with its signals. Used by the extension and the commands.
 
 SIGTERM and SIGINT end it in order, SIGHUP has it read the declarations of idle benches again. A loop with a thread
-stuck in a driver replaces itself (exec) as soon as its benches are idle.
+stuck in a driver replaces itself (exec) as soon as its benches are idle, see `replacement`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from types import FrameType
 from labkit.errors import DeclarationError
 from labkit.lab import Lab
 from labkit.loop.reloading import keep_reloading, terminal_closed, watched_folders, worker_environment
+from labkit.loop.replacement import REPLACED, Replacement
 from labkit.loop.supervisor import Workers, say_warnings
 from labkit.loop.words import Words
 
@@ -43,6 +44,7 @@ def run_loop(lab: Lab, *, threads: int | None = None, reload: bool = False) -> N
     if reload and not environment:
         keep_reloading(watched_folders(lab))
         return
+    replacement = Replacement(lab.clock, os.environ.pop(REPLACED, ""))  # not for what this process starts
     with Words[Word]() as words, _told_by_signals(words.put):
         workers = Workers(
             lab,
@@ -51,21 +53,30 @@ def run_loop(lab: Lab, *, threads: int | None = None, reload: bool = False) -> N
         )
         workers.start()
         log.info("loop started process=%s benches=%s", lab.process.id, ",".join(lab.catalog.benches) or "-")
-
-        def look(_news: object) -> None:
-            if workers.host is not None and workers.host.wants_replacement:
-                words.put(Word.REPLACE)
-
-        lab.process.on_news(look)
-        while (word := words.get()) is Word.READ_AGAIN:
-            _read_again(lab, workers)
-        log.info("loop stops process=%s", lab.process.id)
-        workers.stop()
-        lab.close()
+        try:
+            word = _work(lab, workers, words, replacement)
+        finally:  # whatever ends it, no device is left as it is
+            log.info("loop stops process=%s", lab.process.id)
+            workers.stop()
+            lab.close()
         ended_meanwhile = Word.END in words.rest()
     if word is Word.REPLACE and not ended_meanwhile:
         log.warning("loop replaces itself: a thread is stuck in a driver")
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **environment})
+        told = {REPLACED: replacement.told}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **environment, **told})
+
+
+def _work(lab: Lab, workers: Workers, words: Words[Word], replacement: Replacement) -> Word:
+    """Do what the loop is told until it is to end, or to replace itself."""
+
+    def look(_news: object) -> None:
+        if workers.host is not None and replacement.wanted(workers.host):
+            words.put(Word.REPLACE)
+
+    lab.process.on_news(look)
+    while (word := words.get()) is Word.READ_AGAIN:
+        _read_again(lab, workers)
+    return word
 
 
 @contextlib.contextmanager
@@ -96,6 +107,9 @@ def _read_again(lab: Lab, workers: Workers) -> None:
         for problem in error.problems:
             log.error("declaration is wrong: %s", problem)
         log.error("declarations not taken mistakes=%d: the old ones stand", len(error.problems))
+        return
+    except Exception:  # what a plugin's author has written for its options raised it, and the devices are open
+        log.exception("declarations not taken, for they could not be read: the old ones stand")
         return
     say_warnings(catalog)
     if workers.host is not None:

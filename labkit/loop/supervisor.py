@@ -60,6 +60,7 @@ class Workers:
             catalog = lab.catalog if self._with_host else None
             lab.store.answer_within(ANSWER_SECONDS)
             lab.process.start()
+            lab.try_audit_log()
             if self._task_threads:
                 self._runners = TaskRunners(lab.tasks, self._task_threads)
                 self._runners.start()
@@ -76,6 +77,7 @@ class Workers:
                     on_change=lab.announce,
                 )
                 self.host.start()
+                lab.caller.host_here = self.host.own_calls
                 # an ending that is found now is to find its devices being opened, not as a dead host left them
                 self.host.looked.wait(FIRST_LOOK)
             if self._with_reaper:
@@ -104,6 +106,7 @@ class Workers:
             if not self.running:
                 return
             self._pid = 0
+            self._lab.caller.host_here = None
             self._lab.store.answer_within(GOOD_BYE_SECONDS)
             deadline, patience = Deadline(seconds), Deadline(min(LET_GO, seconds / 2))
             if self._runners is not None:

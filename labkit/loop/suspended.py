@@ -33,6 +33,8 @@ class Suspended:
 
     def end(self, why: str, *, below: int | None = None) -> None:
         """End commands: those under an earlier fence than `below`, or all."""
+        if not self._commands:
+            return
         ending = [command for command in self._commands if below is None or command.call.fence < below]
         self._commands = deque(command for command in self._commands if command not in ending)
         for command in ending:

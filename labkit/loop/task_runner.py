@@ -1,6 +1,7 @@
 """The threads that run tasks, in a loop or in a web process. Started by the supervisor.
 
-A runner that finds nothing to do sleeps in a blocking read; a submission wakes one, a kick wakes those of one process.
+A runner that finds nothing to do sleeps in a blocking read. A submission hands its task to one that sleeps, and a kick
+wakes those of one process.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 
 from labkit.errors import StoreUnavailableError
 from labkit.store.processes import BeatNews
-from labkit.store.tasks import TIMED_OUT
+from labkit.store.tasks import TIMED_OUT, TaskRecord
 from labkit.tasks import Tasks
 from labkit.threads import LabThread, stop_all
 
@@ -46,7 +47,7 @@ class TaskRunner:
         """Run tasks until `stopping` is set and the task that runs then has ended. Outlasts a store that is away."""
         while not self._stopping.is_set() and not self.work.given_up and not self._done:
             try:
-                self._take(self.work.step(urgent=self._urgent))
+                self._take(self.work.step("urgent" if self._urgent else "sleep"))
                 self._pause = _FIRST_PAUSE
             except KeyboardInterrupt:
                 continue  # a task's own; its end is told with the next step
@@ -66,13 +67,17 @@ class TaskRunner:
             self._stopping.wait(_RENAME_PAUSE)
         elif word == "empty" and self._urgent:
             self._done = True
-        elif word == "empty":
-            self.sleeping = True
-            try:
-                if not self._stopping.is_set():
-                    self._store.wait_for_work(self._pool, SLEEP_SECONDS)
-            finally:
-                self.sleeping = False
+        elif word == "empty" and not self._stopping.is_set():
+            handed = self._sleep()
+            if handed is not None and not self._stopping.is_set():
+                self.work.run(handed)
+
+    def _sleep(self) -> TaskRecord | None:
+        self.sleeping = True
+        try:
+            return self.work.sleep(self._pool, SLEEP_SECONDS)
+        finally:
+            self.sleeping = False
 
     def kick(self) -> None:
         """Wake it, if it sleeps. Errors: `StoreUnavailableError`."""
@@ -136,9 +141,11 @@ class TaskRunners:
             for runner, thread in [*self._running, *self._extra]:
                 if runner.work.overdue and runner.work.give_up(TIMED_OUT):
                     self._replace(runner, thread)
-            asleep = sum(runner.sleeping for runner, _ in self._running)
-            if news.queued_tasks and asleep:  # the token for it was lost with a runner that died
-                self._tasks.services.store.kick(self._pool, min(asleep, news.queued_tasks))
+            asleep = [runner for runner, _ in self._running if runner.sleeping]
+            name = self._tasks.services.process.id
+            if asleep and (news.queued_tasks or any(runner.work.asked_as != name for runner in asleep)):
+                # a task was given back, or no task would be handed to them: the store knows them by the old name
+                self._tasks.services.store.kick(self._pool, len(asleep))
             self._extra = [pair for pair in self._extra if pair[1].is_alive()]
             if news.urgent_tasks and not asleep and len(self._extra) < MOST_EXTRA:
                 self._extra.append(self._runner(urgent=True))

@@ -19,6 +19,7 @@ from labkit.store.reservations import Blame, Condition
 OPEN_SECONDS = 30.0
 STOPPED = "its host was stopped"
 NOT_SAFE = "could not be made safe before"
+UNFORESEEN = "its driver raised what labkit could not deal with; the log of its loop says what"
 IN_MAINTENANCE_TEXT = "in maintenance: "
 
 
@@ -34,7 +35,7 @@ def left_unsafe(condition: str, reason: str) -> str:
 
 
 class Upkeep:
-    """safe_seconds: how long making safe and a look may take. report: tells the host of the device's condition."""
+    """safe_seconds: how long making safe may take. report: tells the host of the device's condition."""
 
     def __init__(
         self,
@@ -77,8 +78,11 @@ class Upkeep:
         self._report()
 
     def look(self, fence: int, wanted: Callable[[], bool]) -> None:
-        """Look whether the device works, unless somebody wants it. A look that gave way is made up for later."""
-        operation = self._occupation.begin_unless(wanted, "a look at its health", fence, self._safe_seconds)
+        """Look whether the device works, unless somebody wants it. A look that gave way is made up for later.
+
+        It has as long as an opening, which ends with a look: what is good enough there is not faulty later.
+        """
+        operation = self._occupation.begin_unless(wanted, "a look at its health", fence, OPEN_SECONDS)
         if operation is None:
             return
         try:
@@ -111,6 +115,16 @@ class Upkeep:
         self._suspended.end(f"its device went offline: {reason}")
         self._state.shut()
         self._state.set(Condition.OFFLINE, reason, blame)
+        self._report()
+
+    def failed(self, releasing: int) -> None:
+        """What was done with the device ended as nobody foresaw: close it, and try it again like any that is faulty.
+
+        releasing: the fence of a release that waits for its end, 0: none.
+        """
+        self._unsafe = UNFORESEEN
+        self._state.shut()
+        self._state.set(Condition.FAULTY, UNFORESEEN, Blame.DRIVER, dealt_with=releasing)
         self._report()
 
     def shut(self, fence: int) -> None:

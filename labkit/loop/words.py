@@ -1,4 +1,4 @@
-"""Words: what a loop's main thread is told while it sleeps, by signals and by other threads. Used by `service`.
+"""Words: what a loop's main thread is told while it sleeps, by signals and by threads. For `service`, `reloading`.
 
 It sleeps on a pipe that Python's own signal handler writes to, so it wakes up also where the kernel gave the signal to
 another thread: Python runs handlers in the main thread only, and a lock that it sleeps on would not wake it for that.

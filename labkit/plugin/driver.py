@@ -57,17 +57,22 @@ class CommandSpec:
 
     def bind(self, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
         """Check arguments against the method's annotations. Errors: `CommandError` that names each wrong one."""
-        try:
-            bound = self._signature.bind(None, *args, **kwargs)
-        except TypeError as error:
-            raise CommandError(f"Command '{self.name}': {error}. It takes {self.usage}.") from None
-        given = dict(list(bound.arguments.items())[1:])
+        given = dict(zip(self._names, args, strict=False)) | kwargs
+        if len(given) != len(args) + len(kwargs) or given.keys() != self._names.keys():
+            given = self._bound(args, kwargs)  # it is slower, and knows defaults, and what is wrong
         try:
             model = self._model.model_validate(given)
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_complaint(e)}" for e in error.errors())
             raise CommandError(f"Command '{self.name}': {wrong}. It takes {self.usage}.") from None
         return {name: getattr(model, name) for name in given}
+
+    def _bound(self, args: list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            bound = self._signature.bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise CommandError(f"Command '{self.name}': {error}. It takes {self.usage}.") from None
+        return dict(list(bound.arguments.items())[1:])
 
     @property
     def usage(self) -> str:
@@ -80,6 +85,12 @@ class CommandSpec:
     @cached_property
     def _signature(self) -> inspect.Signature:
         return inspect.signature(self.function)
+
+    @cached_property
+    def _names(self) -> dict[str, None]:
+        """The arguments that may be given by place or by name, in order."""
+        parameters = list(self._signature.parameters.values())[1:]
+        return {one.name: None for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD}
 
     @cached_property
     def _model(self) -> Any:
@@ -215,7 +226,7 @@ class Driver(Generic[O]):
         """End a blocked command: called from another thread, it returns at once, and the command within 2 s.
 
         The command raises `InterruptedCallError`. With no command running it does nothing, and it leaves no mark on
-        the next one.
+        the next one. What else takes too long is ended by it as well: `open`, `make_safe` and `health`.
         """
         raise NotImplementedError(f"{type(self).__name__}.interrupt")
 

@@ -14,18 +14,30 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 _USB_ID = "[0-9a-fA-F]{4}:[0-9a-fA-F]{4}"
+_CALLED = {"usb_serial": "USB serial number", "usb_id": "USB id", "usb_interface": "USB interface"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Takes:
     """A piece of hardware that an open device has for itself, so that two declarations of it are a mistake.
 
-    what: its identity as people read it, the same for whoever means it: `USB serial number 7543`, `line 17 of chip
-    pinctrl-rp1`. path: the keys in the declaration that say so: `("match", "usb_serial")`.
+    what: its identity as people read it, the same for whoever means it: `line 17 of chip pinctrl-rp1`. match: where a
+    USB device is meant, what is said of it; `what` is then only what it is taken for: `serial port`, `camera`. path:
+    the keys in the declaration that say so: `("match", "usb_serial")`.
     """
 
     what: str
     path: tuple[str | int, ...] = ()
+    match: UsbMatch | None = None
+
+    def __str__(self) -> str:
+        return self.what if self.match is None else f"{self.what} with {self.match}"
+
+    def may_be(self, other: Takes) -> bool:
+        """Whether both may mean one piece of hardware."""
+        if self.match is None or other.match is None:
+            return self.what == other.what
+        return self.what == other.what and self.match.may_be(other.match)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +109,23 @@ class UsbMatch(BaseModel):
     usb_interface: int | None = Field(
         default=None, ge=0, le=255, description="Interface number, for adapters with several ports."
     )
+
+    @property
+    def said(self) -> dict[str, str | int]:
+        """What it says, by key; what it does not say may be anything."""
+        return self.model_dump(exclude_none=True)
+
+    def may_be(self, other: UsbMatch) -> bool:
+        """Whether one device may fit both: neither contradicts the other, and they have more in common than the number
+        of an interface, which most devices have; or one says all that the other says."""
+        mine, others = self.said, other.said
+        shared = mine.keys() & others.keys()
+        if any(mine[key] != others[key] for key in shared):
+            return False
+        return bool(shared - {"usb_interface"}) or len(shared) == min(len(mine), len(others))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{_CALLED.get(key, key)} {value}" for key, value in self.said.items())
 
     @field_validator("usb_id")
     @classmethod

@@ -20,6 +20,8 @@ from redis.retry import Retry
 from labkit.errors import StoreUnavailableError
 from labkit.store.channels import Channels
 from labkit.store.keys import Keys
+from labkit.store.lines import Line
+from labkit.store.pool import Argument, Pool, command, pack
 from labkit.store.scripts import script_hash, script_source
 from labkit.threads import LabThread
 
@@ -45,7 +47,6 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """Seconds, seconds and number: a long wait finds out within half a minute that the store's machine has gone."""
 _MARGIN = 5.0
 
-Argument = str | bytes | int | float
 NO_TASK = ("", "")
 """Who asks, where a script wants to know which task does (id, process): none."""
 Entry = tuple[str, dict[str, bytes]]
@@ -76,13 +77,19 @@ class Store:
         self._bringing = threading.Lock()
         self._helper: LabThread | None = None
         self._seconds = ANSWER_SECONDS
-        self._quick = self._connect(ANSWER_SECONDS)
-        self._waiting = {wait: self._connect(wait + _MARGIN) for wait in _WAITS}
+        self._heads: dict[str, bytes] = {}
+        self._open()
+
+    def _open(self) -> None:
+        self._client = self._connect(self._seconds)
+        self._quick = Pool(self._client)
+        self._waiting = {wait: Pool(self._connect(wait + _MARGIN)) for wait in _WAITS}
 
     def answer_within(self, seconds: float) -> None:
         """From now on give the store so long to answer. Who ends has no time for one that hangs."""
         if seconds != self._seconds:
-            self._seconds, self._quick = seconds, self._connect(seconds)
+            self._seconds, self._client = seconds, self._connect(seconds)
+            self._quick = Pool(self._client)
 
     def __repr__(self) -> str:
         return f"<Store prefix={self.keys.prefix}>"
@@ -101,51 +108,68 @@ class Store:
 
     def run(self, script: str, *arguments: Argument) -> Any:
         """Run a script once. Its reply comes back with bytes as text where they are UTF-8 (see `text`)."""
-        packed = ["" if self.now is None else repr(self.now), *arguments]
+        now = "" if self.now is None else repr(self.now)
         with self._answering():
             try:
-                return self._quick.evalsha(script_hash(script), len(self.keys.all), *self.keys.all, *packed)
+                return self._quick.ask(self._packed("EVALSHA", script_hash(script), (now, *arguments)))
             except NoScriptError:
-                return self._quick.eval(script_source(script), len(self.keys.all), *self.keys.all, *packed)
+                return self._quick.ask(self._packed("EVAL", script_source(script), (now, *arguments)))
+
+    def line(self) -> Line:
+        """A connection for a conversation, see `Line`."""
+        return Line(self._waiting[_WAITS[0]], self._answering, self._seconds)
+
+    def packed_script(self, script: str, *arguments: Argument) -> bytes:
+        """A script's command for a line. Where its answer is the error NOSCRIPT, `run` it."""
+        return self._packed("EVALSHA", script_hash(script), ("" if self.now is None else repr(self.now), *arguments))
+
+    def _packed(self, word: str, script: str, arguments: Sequence[Argument]) -> bytes:
+        """A script's command; what comes before its arguments is always the same."""
+        head = self._heads.get(script)
+        if head is None:
+            head = self._heads[script] = b"".join(pack([word, script, len(self.keys.all), *self.keys.all]))
+        number = 3 + len(self.keys.all) + len(arguments)
+        return b"*%d\r\n%b%b" % (number, head, b"".join(pack(arguments)))
 
     def command(self, *arguments: Argument) -> Any:
         """Run one plain command (reads, and deletions that may be repeated)."""
         with self._answering():
-            return self._quick.execute_command(*arguments)  # type: ignore[no-untyped-call]
+            return self._client.execute_command(*arguments)  # type: ignore[no-untyped-call]
 
     def together(self, *commands: Sequence[Argument]) -> list[Any]:
         """Run several plain reads as one: nothing happens between them, and they take one round trip."""
-        with self._answering(), self._quick.pipeline(transaction=True) as several:
-            for command in commands:
-                several.execute_command(*command)  # type: ignore[no-untyped-call]
+        with self._answering(), self._client.pipeline(transaction=True) as several:
+            for one in commands:
+                several.execute_command(*one)  # type: ignore[no-untyped-call]
             return several.execute()
 
     def pop(self, keys: Sequence[str], seconds: float) -> tuple[str, bytes] | None:
         """Wait at most `seconds` (and MAX_WAIT) for the first element of one of the lists; None: nothing came."""
         with self._answering():
-            found: Any = self._for_waits(seconds).blpop(list(keys), timeout=_wait(seconds))
+            found = self._for_waits(seconds).ask(command(["BLPOP", *keys, _wait(seconds)]))
         return None if found is None else (text(found[0]), found[1])
 
     def read_streams(
         self, positions: Mapping[str, str], seconds: float, count: int = 100
     ) -> list[tuple[str, list[Entry]]]:
         """Wait at most `seconds` for entries after these ids: [(key, [(id, fields)])], empty where nothing came."""
+        places = [*positions, *positions.values()]
+        asked = command(["XREAD", "COUNT", count, "BLOCK", int(_wait(seconds) * 1000), "STREAMS", *places])
         with self._answering():
-            streams: Any = dict(positions)
-            found: Any = self._for_waits(seconds).xread(streams, count=count, block=int(_wait(seconds) * 1000))
-        return [(text(key), [_entry(row) for row in rows]) for key, rows in found]
+            found = self._for_waits(seconds).ask(asked)
+        return [(text(key), [_entry(row) for row in rows]) for key, rows in found or ()]
 
     def stream_after(self, key: str, position: str, count: int = 100) -> list[Entry]:
         """The entries of a stream after an id, at most `count`, without waiting."""
         with self._answering():
-            rows: Any = self._quick.xrange(key, min=f"({position}", max="+", count=count)
+            rows = self._quick.ask(command(["XRANGE", key, f"({position}", "+", "COUNT", count]))
         return [_entry(row) for row in rows]
 
     def channels(self) -> Channels:
         """Make a connection that can listen to channels."""
-        return Channels(self._quick, self._answering)
+        return Channels(self._client, self._answering)
 
-    def _for_waits(self, seconds: float) -> redis.Redis:
+    def _for_waits(self, seconds: float) -> Pool:
         return self._waiting[next(wait for wait in _WAITS if _wait(seconds) <= wait)]
 
     @contextlib.contextmanager
@@ -180,14 +204,13 @@ class Store:
             self._keeper.ensure()
             if self._keeper.url != self.url:  # its place has gone, and it has another one
                 self.url = self._keeper.url
-                self._quick = self._connect(self._seconds)
-                self._waiting = {wait: self._connect(wait + _MARGIN) for wait in _WAITS}
+                self._open()
 
     def close(self) -> None:
         """Close this process's connections and give up the embedded store. Twice is fine."""
-        self._quick.close()
-        for connection in self._waiting.values():
-            connection.close()
+        self._client.close()
+        for pool in (self._quick, *self._waiting.values()):
+            pool.close()
         if self._keeper is not None:
             self._keeper.close()
 
@@ -205,8 +228,8 @@ def _wait(seconds: float) -> float:
 
 
 def _entry(row: Any) -> Entry:
-    identifier, fields = row
-    return text(identifier), {text(name): value for name, value in fields.items()}
+    identifier, flat = row
+    return text(identifier), {text(flat[index]): flat[index + 1] for index in range(0, len(flat), 2)}
 
 
 def text(value: Any) -> str:

@@ -1,15 +1,16 @@
 """Every key of a lab in the store, made in one place. Used by `store/` only.
 
 All keys begin with `{prefix}:`; the braces make them one slot, so a node of a cluster serves a lab. Benches, devices,
-processes and locks are fields of fixed hashes. Every script gets the same list, `Keys.all`, as its KEYS; the prelude
-gives them names, and a key for one session, task or call is its family's key plus an id, made only there.
+processes and locks are fields of fixed hashes. Every script gets the same list, `Keys.all`, as its KEYS; its first line
+gives names to those that it uses, and a key for one session, task or call is its family's key plus an id, made only
+there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
-# (name in Lua and here, what it holds). The order is the scripts' KEYS order; prelude.lua is generated from it.
+# (name in Lua and here, what it holds). The order is that of the scripts' KEYS.
 FAMILIES: Sequence[tuple[str, str]] = (
     ("lab", "hash: the app's name under this prefix, the highest fence given out"),
     ("deadlines", "sorted set: session id, scored by the time at which somebody must look at it"),
@@ -29,7 +30,7 @@ FAMILIES: Sequence[tuple[str, str]] = (
         "urgent",
         "list: ids of submitted tasks that are claimed first: a start, an ending or a task waits for them",
     ),
-    ("task_wake", "list: one token for each submission, to wake a sleeping runner"),
+    ("sleeping", "list: 'runner process' of each task runner that sleeps; the last one is handed the next task"),
     ("running", "hash: task id -> process that runs it"),
     ("session", "family: session id -> hash, the session's record"),
     ("data", "family: session id -> hash, the session's data, a field for each top-level key"),
@@ -47,6 +48,7 @@ FAMILIES: Sequence[tuple[str, str]] = (
         "runner_wake",
         "family: pool of task runners -> list: tokens that wake its sleeping runners, for other reasons than a task",
     ),
+    ("handed", "family: task runner -> list: the task that it was handed while it slept, until it has read it"),
     ("relay_wake", "family: relay -> stream, capped: wakes the relay of one web process"),
     ("bench_service", "hash: bench -> 'drained since reason...' or 'maintenance since reason...'; absent: in service"),
     (
@@ -74,7 +76,8 @@ class Keys:
         return f"{self._by_name[family]}:{identifier}"
 
 
-def lua_names() -> str:
-    """The Lua line that gives every script its keys by name."""
-    fields = ", ".join(f"{name} = KEYS[{index}]" for index, (name, _) in enumerate(FAMILIES, start=1))
+def lua_names(words: Container[str] | None = None) -> str:
+    """The Lua line that gives a script its keys by name; words: all that it has, for it needs no other names."""
+    numbered = enumerate((name for name, _ in FAMILIES), start=1)
+    fields = ", ".join(f"{name} = KEYS[{index}]" for index, name in numbered if words is None or name in words)
     return f"local K = {{ {fields} }}"

@@ -19,6 +19,8 @@ class HoldNews:
     state: str
     fence: int
     session: str = ""
+    until: float = 0.0
+    """The store's time up to which the session is active if nobody does anything; 0: it isn't."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +84,8 @@ class Processes:
             benches={text(states[i]): text(states[i + 1]) == "ok" for i in range(0, len(states), 2)},
             claims=dict(benches),
             holds={
-                text(holds[i]): HoldNews(state=text(holds[i + 1]), fence=int(holds[i + 2]), session=text(holds[i + 3]))
-                for i in range(0, len(holds), 4)
+                text(device): HoldNews(state=text(state), fence=int(fence), session=text(session), until=float(until))
+                for device, state, fence, session, until in zip(*[iter(holds)] * 5, strict=True)
             },
             maintained=record(maintained),
             watched=text(watched),

@@ -20,7 +20,8 @@ def script_source(name: str) -> str:
     """The whole text of the script `lua/<name>.lua`, with what it includes."""
     body = _read(name)
     libraries = [_read(library) for library in _INCLUDE.findall(body)]
-    return "\n".join([lua_names(), _read("prelude"), *libraries, body])
+    text = "\n".join([_read("prelude"), *libraries, body])
+    return f"{lua_names(set(re.findall(r'[a-z_]+', text)))}\n{text}"
 
 
 @cache

@@ -161,10 +161,7 @@ class Sessions:
             session_id.encode()
         except UnicodeEncodeError:  # half of a surrogate pair, from a cookie that a lab has written
             return SessionRecord(session_id=session_id, state=SessionState.UNKNOWN, now=0.0, fields={})
-        answer = self._store.run("session_touch", session_id, "1" if poll else "")
-        return SessionRecord(
-            session_id=session_id, state=SessionState(text(answer[0])), now=float(answer[1]), fields=record(answer[2:])
-        )
+        return _touched(session_id, self._store.run("session_touch", session_id, "1" if poll else ""))
 
     def exit(self, session_id: str) -> bool:
         """The user logs out: out at once. False: was not active any more."""
@@ -189,10 +186,7 @@ class Sessions:
 
     def due(self, count: int = 1000) -> list[str]:
         """Sessions that somebody must look at now, at most `count`."""
-        seconds, micros = self._store.command("TIME")
-        now = int(seconds) + int(micros) / 1_000_000
-        found = self._store.command("ZRANGEBYSCORE", self._store.keys["deadlines"], "-inf", now, "LIMIT", 0, count)
-        return [text(item) for item in found]
+        return [text(item) for item in self._store.run("session_due", count)]
 
     def first_to_see_end(self, session_id: str) -> bool:
         """Note that the end of a session was seen. True for the first who does."""
@@ -233,6 +227,13 @@ class Sessions:
         key = self._store.keys.of("events", session_id)
         found = self._store.read_streams({key: position}, seconds)
         return found[0][1] if found else []
+
+
+def _touched(session_id: str, answer: bytes) -> SessionRecord:
+    """Read the one text that `session_touch.lua` gives."""
+    word, now, *parts = answer.decode("utf-8", "replace").split("\0")
+    fields = dict(zip(parts[::2], parts[1::2], strict=True))
+    return SessionRecord(session_id=session_id, state=SessionState(word), now=float(now), fields=fields)
 
 
 def refusals(rows: Sequence[Sequence[bytes]]) -> list[Refusal]:

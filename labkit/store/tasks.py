@@ -7,7 +7,7 @@ by the caller, so a submission whose answer got lost is sent again here and stay
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 from labkit import wire
 from labkit.clock import Deadline
 from labkit.errors import SessionLostError, StoreUnavailableError
-from labkit.store.connection import Store, record, text
+from labkit.store.connection import Store, text
 
+END_WORD_KEPT = 60.0
+"""Seconds that the word of a task's end is kept (DONE_KEPT in tasks.lua)."""
 _WAIT_SLICE = 1.0
 """Seconds between two looks at the records while one waits for the word of their end."""
 
@@ -164,15 +166,19 @@ class TaskStore:
         word = text(answer[0])
         if word != "submitted":
             raise SessionLostError(_REFUSED[word].format(name=new.name))
-        return _task(answer[1])
+        fields = _unpacked(answer[1])
+        fields.pop("arguments", None)  # they come back only where it was sent again, and nobody asks for them here
+        return TaskRecord(task_id=new.task_id, fields=fields)
 
     def next(
         self, process: str, runner: str, end: TaskEnd | None = None, *, again: bool = False, claim: str = "any"
     ) -> NextTask:
         """Record the end of a runner's last task and claim the next one, in one script.
 
-        again: the answer to the same question got lost; whatever it had claimed is given again. claim: 'any'; 'urgent':
-        only one that somebody waits for who holds up others; 'mine': only what that lost answer had claimed.
+        again: the runner slept, or the answer to the same question got lost; what it was given then is given again.
+        claim: 'any'; 'sleep': any, and where there is none the next one is handed to it when it is submitted (see
+        `sleep`); 'urgent': only one that somebody waits for who holds up others; 'back': none, and what it was given
+        and does not know of is anybody's again.
         """
         return self._next(process, runner, end, "1" if again else "", claim)
 
@@ -200,7 +206,7 @@ class TaskStore:
         return self._read(session_id, [])
 
     def _read(self, session_id: str, ids: Sequence[str]) -> list[TaskRecord]:
-        return [_task(flat) for flat in self._store.run("task_read", LOST, session_id, *ids)]
+        return [_task(packed) for packed in self._store.run("task_read", LOST, session_id, *ids)]
 
     def unfinished(self, session_id: str, purpose: str | None = None) -> list[str]:
         """Ids of a session's tasks that are submitted or running; purpose: only those of one."""
@@ -227,18 +233,24 @@ class TaskStore:
         deadline = Deadline(seconds)
         left = self._pending(session_id, ids)
         while left and not deadline.over:
-            self.wait_ends(left[:1], deadline.left(at_most=_WAIT_SLICE))
+            self._wait_word(left[0], deadline.left(at_most=_WAIT_SLICE))
             left = self._pending(session_id, left)
         return left
 
     def _pending(self, session_id: str, ids: Sequence[str]) -> list[str]:
         return [text(item) for item in self._store.run("task_pending", LOST, session_id, *ids)] if ids else []
 
-    def wait_ends(self, ids: Iterable[str], seconds: float) -> None:
-        """Wait for the word that one of these tasks has ended, at most `seconds`. Every waiter gets the word."""
-        positions = {self._store.keys.of("task_done", task_id): "0-0" for task_id in ids}
-        if positions:
-            self._store.read_streams(positions, seconds)
+    def wait_end(self, task: TaskRecord, seconds: float) -> TaskRecord | None:
+        """Wait at most `seconds` for the word that a task has ended: the task as it is then. None: no word came, or its
+        result is too long for one. Every waiter gets it, also who asks up to `END_WORD_KEPT` seconds after the end."""
+        changed = self._wait_word(task.task_id, seconds)
+        return TaskRecord(task_id=task.task_id, fields={**task.fields, **changed}) if changed else None
+
+    def _wait_word(self, task_id: str, seconds: float) -> dict[str, str]:
+        key = self._store.keys.of("task_done", task_id)
+        for _, entries in self._store.read_streams({key: "0-0"}, seconds):
+            return _unpacked(entries[0][1]["end"])
+        return {}
 
     def is_stopping(self, task_id: str, process: str) -> bool:
         """Whether a task that runs in `process` was asked to stop, or is not that process's any more."""
@@ -269,9 +281,12 @@ class TaskStore:
         """How many ids are in the queue."""
         return sum(int(self._store.command("LLEN", self._store.keys[name])) for name in ("queue", "urgent"))
 
-    def wait_for_work(self, pool: str, seconds: float) -> None:
-        """Wait at most `seconds` for a submission, or for a kick of this pool."""
-        self._store.pop([self._store.keys["task_wake"], self._store.keys.of("runner_wake", pool)], seconds)
+    def sleep(self, runner: str, pool: str, seconds: float) -> TaskRecord | None:
+        """Wait at most `seconds`, after a claim 'sleep' that found nothing, for the task that this runner is handed.
+        None: there was a kick of its pool, or nothing. It may still be handed one, so its next claim is one 'again'."""
+        own = self._store.keys.of("handed", runner)
+        found = self._store.pop([own, self._store.keys.of("runner_wake", pool)], seconds)
+        return _task(found[1]) if found is not None and found[0] == own else None
 
     def kick(self, pool: str, runners: int) -> None:
         """Wake so many sleeping runners of a pool."""
@@ -292,6 +307,12 @@ _REFUSED = {
 }
 
 
-def _task(flat: Sequence[Any]) -> TaskRecord:
-    fields = record(flat)
+def _task(packed: bytes) -> TaskRecord:
+    fields = _unpacked(packed)
     return TaskRecord(task_id=fields["id"], fields=fields)
+
+
+def _unpacked(packed: bytes) -> dict[str, str]:
+    """What the scripts have packed: field, value, field, value, parted by NUL; the last value of a field counts."""
+    parts = packed.decode("utf-8", "replace").split("\0") if packed else []
+    return dict(zip(parts[::2], parts[1::2], strict=True))

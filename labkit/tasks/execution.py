@@ -13,11 +13,11 @@ from typing import Any
 
 from labkit import wire
 from labkit.clock import Deadline
-from labkit.context import BoundSession, Purpose, session_bound
+from labkit.context import BoundSession, Purpose, bind
 from labkit.errors import StoreUnavailableError
 from labkit.store.tasks import LOST, TIMED_OUT, TaskEnd, TaskRecord, TaskStatus, problem
 from labkit.tasks.services import TaskServices
-from labkit.tasks.task import RunningTask, WebLabTask, task_current
+from labkit.tasks.task import RunningTask, WebLabTask, make_current
 from labkit.users import remembered
 
 log = logging.getLogger("labkit.tasks")
@@ -44,11 +44,15 @@ class TaskWork:
 
     def __init__(self, services: TaskServices, functions: Functions, stopping: threading.Event):
         self.id = secrets.token_hex(8)
+        self.asked_as = ""
+        """The name of the process under which it asked last, and is known to sleep."""
         self._services = services
         self._functions = functions
         self._stopping = stopping
         self._end: TaskEnd | None = None
+        self._ended: TaskRecord | None = None
         self._again = False
+        """Whether it may have been given a task of which it does not know."""
         self._running: TaskRecord | None = None
         self._limits = Limits(None)
         self._lock = threading.Lock()
@@ -65,49 +69,58 @@ class TaskWork:
         running = self._running
         return running is not None and running is not self._abandoned and self._limits.given_up.over
 
-    def step(self, *, urgent: bool = False) -> str:
-        """Claim the next task and run it to its end; blocks for that long. urgent: only one that somebody waits for who
-        holds up others.
+    def step(self, claim: str = "any") -> str:
+        """Claim the next task and run it to its end; blocks for that long. claim: 'any'; 'sleep': any, and `sleep` is
+        called after 'empty'; 'urgent': only one that somebody waits for who holds up others.
 
         Returns 'ran', 'empty', 'more' (ask again at once) or 'gone' (this process must first take a new name).
         Errors: `StoreUnavailableError`; call it again later. `KeyboardInterrupt`, where that ended the task.
         """
+        self.asked_as = self._services.process.id
         try:
-            process = self._services.process.id
-            claim = "urgent" if urgent else "any"
-            answer = self._services.store.next(process, self.id, self._end, again=self._again, claim=claim)
+            answer = self._services.store.next(self.asked_as, self.id, self._end, again=self._again, claim=claim)
         except StoreUnavailableError:
             self._again = True
             raise
         self._told(answer.recorded)
         if answer.claimed is None:
+            self._again = claim == "sleep" and answer.word == "empty"
             return answer.word
-        self._end, interrupt = self._run(answer.claimed)
+        self.run(answer.claimed)
+        return "ran"
+
+    def sleep(self, pool: str, seconds: float) -> TaskRecord | None:
+        """Wait at most `seconds` until this runner is handed a task, for `run`, or its pool is kicked. One that is not
+        run is given again with the next `step`, or is anybody's with `finish`. Errors: `StoreUnavailableError`."""
+        return self._services.store.sleep(self.id, pool, seconds)
+
+    def run(self, claimed: TaskRecord) -> None:
+        """Run a task that is this runner's to its end. Errors: `KeyboardInterrupt`, where that ended the task."""
+        self._again, self._ended = False, claimed
+        self._end, interrupt = self._run(claimed)
         if interrupt is not None:
             raise interrupt
-        return "ran"
 
     def _run(self, claimed: TaskRecord) -> tuple[TaskEnd, KeyboardInterrupt | None]:
         limits = Limits(getattr(self._functions.get(claimed.name), "timeout", None))
         with self._lock:
             self._limits, self._running = limits, claimed
+        self._services.process.tasks.add(claimed.task_id)
         try:
             return execute(claimed, self._services, self._functions, self._stopping, limits)
         finally:
+            self._services.process.tasks.discard(claimed.task_id)
             with self._lock:
                 self._running = None
 
     def finish(self) -> None:
-        """Tell how the last task ended, without claiming another. A claim whose answer got lost is given back as lost.
-
-        Errors: `StoreUnavailableError`; call it again.
+        """Tell how the last task ended, without claiming another. What this runner was given and has not begun, because
+        the answer got lost or it was about to stop, is anybody's again. Errors: `StoreUnavailableError`; call it again.
         """
         store = self._services.store
         if self._again:
-            answer = store.next(self._services.process.id, self.id, self._end, again=True, claim="mine")
+            answer = store.next(self.asked_as, self.id, self._end, again=True, claim="back")
             self._told(answer.recorded)
-            if answer.claimed is not None:
-                self._end = _failed(answer.claimed, LOST)
         if self._end is not None:
             self._told(store.end(self._end, self.id))
 
@@ -117,6 +130,7 @@ class TaskWork:
         running = self._running
         if running is None:
             return False
+        self._services.process.tasks.discard(running.task_id)
         end = TaskEnd(task_id=running.task_id, process=running.owner, status=TaskStatus.FAILED, error=error)
         self._services.store.end(end, "")
         with self._lock:
@@ -127,9 +141,13 @@ class TaskWork:
         return True
 
     def _told(self, recorded: bool | None) -> None:
-        if recorded is False and self._end is not None:
-            log.warning("task was lost, its result is dropped task=%s", _short(self._end.task_id))
-        self._end, self._again = None, False
+        """Only now is it logged: who waits for a task must not wait for that."""
+        end, ended = self._end, self._ended
+        self._end, self._ended, self._again = None, None, False
+        if recorded is False and end is not None:
+            log.warning("task was lost, its result is dropped task=%s", _short(end.task_id))
+        elif end is not None and ended is not None and end.status is TaskStatus.DONE:
+            log.info("task done name=%s session=%s", ended.name, _short(ended.session_id))
 
 
 def execute(
@@ -159,7 +177,6 @@ def execute(
         own = problem("exception", type(error).__name__, _message(error))
         failed = _failed(claimed, TIMED_OUT if limits.asked.over else own)
         return failed, error if isinstance(error, KeyboardInterrupt) else None
-    log.info("task done name=%s session=%s", claimed.name, _short(claimed.session_id))
     return end, None
 
 
@@ -180,7 +197,9 @@ def _call(
         limit=limits.given_up,
     )
     arguments, named = claimed.value("arguments")
-    with session_bound(bound), services.entered(bound), task_current(WebLabTask(services.store, claimed, running)):
+    bind(bound)  # and nothing undoes it: this context ends with the task
+    make_current(WebLabTask(services.store, claimed, running))
+    with services.entered(bound):
         try:
             return function(*arguments, **named)
         finally:

@@ -85,7 +85,8 @@ class TaskFunction(Generic[P, R]):
             urgent=bound.purpose in first,
             keep=services.settings.task_expires,
         )
-        return WebLabTask(services.store, services.store.submit(new, loser=self._loser()))
+        loser = self._loser() if new.lock else ""
+        return WebLabTask(services.store, services.store.submit(new, loser=loser))
 
     def run_sync(self, *args: Any, timeout: float | None = None, **kwargs: Any) -> WebLabTask:
         """Submit a task and wait for its end, at most `timeout` seconds (None: as long as it takes). Returns the task,

@@ -168,19 +168,19 @@ class Tasks:
 
     def _run_urgent(self, work: TaskWork, _: threading.Event) -> None:
         try:
-            while not work.given_up and self._step(work, urgent=True) != "empty":
+            while not work.given_up and self._step(work, "urgent") != "empty":
                 pass
         finally:
             _finish(work)
 
-    def _step(self, work: TaskWork, *, urgent: bool = False) -> str:
+    def _step(self, work: TaskWork, claim: str = "any") -> str:
         """One step; where the store has lost sight of this process, that takes a new name first."""
-        word, patience = work.step(urgent=urgent), Deadline(_RENAME_SECONDS)
+        word, patience = work.step(claim), Deadline(_RENAME_SECONDS)
         while word == "gone":
             if patience.over:
                 raise StoreUnavailableError("The store does not take the beats of this process; no task was run.")
             self._await_beat(patience)
-            word = work.step(urgent=urgent)
+            word = work.step(claim)
         return word
 
     def _await_beat(self, patience: Deadline) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -20,12 +20,14 @@ from labkit import wire
 from labkit.clock import Deadline
 from labkit.context import Purpose, bound_session
 from labkit.errors import NoContextError, SessionLostError, StoreUnavailableError, TimeoutError
-from labkit.store.tasks import TaskRecord, TaskStatus, TaskStore
+from labkit.store.tasks import END_WORD_KEPT, TaskRecord, TaskStatus, TaskStore
 
 STOPPING_FRESH = 0.1
 """Seconds for which an answer to `stopping` is used again, so that a tight loop does not flood the store."""
 
 _JOIN_SLICE = 1.0
+_YOUNG = END_WORD_KEPT / 2
+"""Seconds for which a record that says that the task goes on is young: had it ended since, the word would be there."""
 
 
 class RunningTask:
@@ -69,6 +71,7 @@ class WebLabTask:
         self._forgotten = False
         self._running = running
         self._own_data: dict[str, Any] | None = None
+        self._word_may_be_gone = Deadline(_YOUNG)
 
     def __repr__(self) -> str:
         return f"<WebLabTask {self.name} {self.task_id} {self.status or 'forgotten'}>"
@@ -221,9 +224,11 @@ class WebLabTask:
 
     def _ended_within(self, seconds: float) -> bool:
         """Whether it has ended (or is forgotten) by now, or by the end of one wait of at most `seconds`."""
-        if not self.retrieve()._over and seconds > 0:
-            self._store.wait_ends([self.task_id], seconds)
+        if not self._over and (seconds <= 0 or self._word_may_be_gone.over):
             self.retrieve()
+        if not self._over and seconds > 0:
+            ended = self._store.wait_end(self._record, seconds)
+            self._refresh(ended) if ended is not None else self.retrieve()
         return self._over
 
     @property
@@ -234,6 +239,7 @@ class WebLabTask:
         self._forgotten = record is None
         self._record = record or self._record
         self._own_data = None
+        self._word_may_be_gone = Deadline(_YOUNG)
         return self
 
     def _here(self) -> RunningTask | None:
@@ -264,14 +270,9 @@ def _holds_up_others() -> bool:
 _current: ContextVar[WebLabTask | None] = ContextVar("labkit_current_task", default=None)
 
 
-@contextlib.contextmanager
-def task_current(task: WebLabTask) -> Iterator[None]:
-    """Make a task the current one for the code inside the block."""
-    token = _current.set(task)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+def make_current(task: WebLabTask) -> None:
+    """Make a task the current one of this context, which is its own and ends with it."""
+    _current.set(task)
 
 
 def _is_stopping() -> bool:

@@ -18,7 +18,7 @@ from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
 from labkit.lifecycle import write_lifecycle
 from labkit.store.sessions import SessionRecord, SessionState
-from labkit.users import get_weblab_user, remember, services_here, session_id_here, user_of
+from labkit.users import remember, services_here, session_id_here, user_here, user_of
 from labkit.web.headers import page_headers
 from labkit.web.rendering import render
 
@@ -103,7 +103,7 @@ def _guard(allowed: Callable[[Any], bool], refusal: Callable[[Lab, Any], Any]) -
             lab = lab_here()
             try:
                 enter_request(lab, poll=False)
-                user = get_weblab_user()
+                user = user_here(lab)
             except StoreUnavailableError:
                 return away(lab)
             if allowed(user):
@@ -145,7 +145,7 @@ def _socket_guard(allowed: Callable[[Any], bool]) -> Callable[[View], View]:
             try:
                 g.pop(_RECORD, None)
                 enter_request(lab, poll=True)
-                user = get_weblab_user()
+                user = user_here(lab)
                 if allowed(user):
                     result = func(*args, **kwargs)
                     lab.save_user_data()

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
 from labkit.store.sessions import SessionState
-from labkit.web.access import away, forbidden
+from labkit.web.access import away, enter_request, forbidden
 
 log = logging.getLogger("labkit.web")
 
@@ -62,26 +62,22 @@ class CallbackRoutes:
         return _private(redirect(self._lab.hooks.initial_url()))
 
     def poll(self, session_id: str) -> Response:
-        return self._answer(session_id, lambda: self._lab.sessions.touch(session_id, poll=request.method != "HEAD"))
+        return self._answer(session_id, poll=request.method != "HEAD")
 
     def logout(self, session_id: str) -> Response:
-        def leave() -> Any:
-            if request.method != "HEAD":
-                self._lab.sessions.exit(session_id)
-            return None
+        return self._answer(session_id, leave=request.method != "HEAD")
 
-        return self._answer(session_id, leave)
-
-    def _answer(self, session_id: str, act: Any) -> Response:
+    def _answer(self, session_id: str, *, poll: bool = False, leave: bool = False) -> Response:
         try:
             if session.get(self._lab.settings.session_id_name) != session_id:
                 return _told(False, "Different session identifier")
-            record = self._lab.sessions.touch(session_id, poll=False)
-            if record.state is SessionState.UNKNOWN:
+            record = enter_request(self._lab, poll=poll)  # with WEBLAB_AUTOPOLL that has been done already
+            if record is None or record.state is SessionState.UNKNOWN:
                 return _told(False, "Not found")
             if record.state is not SessionState.ACTIVE:
                 return _told(False, "User inactive")
-            act()
+            if leave:
+                self._lab.sessions.exit(session_id)
             return _told(True)
         except StoreUnavailableError:
             return _private(make_response(jsonify(success=False, reason="Store away"), 503))

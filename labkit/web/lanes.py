@@ -44,20 +44,33 @@ class Lanes:
         return f"<Lanes {sum(map(len, self._lanes.values()))}>"
 
     def run(self, sid: str, device: str, work: Work) -> None:
-        """Do work after what the same socket asked of the same device before. Blocks where too much waits already."""
-        with self._lock:
-            while len((lane := self._lane(sid, device)).waiting) >= MOST_WAITING:
-                lane.changed.wait()  # it may be gone, and another one in its place, when there is room
-            lane.waiting.append(work)
-            lane.changed.notify_all()
+        """Do work after what the same socket asked of the same device before. Blocks where too much waits already.
 
-    def _lane(self, sid: str, device: str) -> _Lane:
-        lanes = self._lanes.setdefault(sid, {})
+        Where no thread can be had it is done here and now: nothing waits before it, or there were a thread.
+        """
+        with self._lock:
+            while (lane := self._lane(sid, device)) is not None and len(lane.waiting) >= MOST_WAITING:
+                lane.changed.wait()  # it may be gone, and another one in its place, when there is room
+            if lane is not None:
+                lane.waiting.append(work)
+                lane.changed.notify_all()
+        if lane is None:
+            work()
+
+    def _lane(self, sid: str, device: str) -> _Lane | None:
+        """The lane of a device, with its thread; None where no thread can be had."""
+        lanes = self._lanes.get(sid, {})
         name = device if device in lanes or len(lanes) < MOST_LANES else ""
-        if name not in lanes:
-            lanes[name] = _Lane(self._lock)
-            LabThread(f"page-calls:{name[:40]}", lambda _: self._work(sid, name, lanes[name])).start()
-        return lanes[name]
+        if name in lanes:
+            return lanes[name]
+        lane = _Lane(self._lock)
+        try:  # before the lane is noted: without a thread its calls would wait for ever
+            LabThread(f"page-calls:{name[:40]}", lambda _: self._work(sid, name, lane)).start()
+        except RuntimeError as error:
+            log.error("call of a page holds up its page: no thread can be had error=%s", error)
+            return None
+        self._lanes.setdefault(sid, {})[name] = lane
+        return lane
 
     def _work(self, sid: str, name: str, lane: _Lane) -> None:
         while (work := self._next(sid, name, lane)) is not None:

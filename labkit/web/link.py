@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Mapping
@@ -22,18 +23,27 @@ _FINAL_TEXT, _FINAL_BYTES = 0x81, 0x82
 _SHORT = struct.Struct("!BB")
 _MIDDLE = struct.Struct("!BBH")
 _LONG = struct.Struct("!BBQ")
+_SECONDS = struct.Struct("@ll")
 _RECEIVE_BYTES = 16 * 1024
 
 
 class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
-    """One WebSocket. One thread receives; any may send, a whole message at a time."""
+    """One WebSocket. One thread receives; any may send, a whole message at a time.
 
-    def __init__(self, environ: Mapping[str, Any], max_message_size: int):
+    patience: seconds without a sign of the browser, which is asked for one now and then, after which it has gone: a
+    machine that was put to sleep says nothing, and TCP waits for it for a quarter of an hour.
+    """
+
+    connected: bool
+
+    def __init__(self, environ: Mapping[str, Any], max_message_size: int, patience: float):
         self._sending = threading.Lock()
         super().__init__(
             _uncompressed(environ), receive_bytes=_RECEIVE_BYTES, max_message_size=max_message_size,
             thread_class=_NoThread,
         )  # fmt: skip
+        limit = _SECONDS.pack(int(patience), int(patience % 1 * 1e6))
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)  # not `settimeout`: that is for sending, too
 
     def send(self, data: str | bytes) -> None:
         """Send one message; blocks while the browser does not read. Errors: `ConnectionClosed`, OSError."""
@@ -49,7 +59,8 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
             if not self.connected:
                 self._end()
                 raise simple_websocket.ConnectionClosed(self.close_reason, self.close_message)
-            self.connected = self._receive_some()  # what came before the end is a message still
+            if not self._receive_some():
+                self.connected = False  # what came before the end is a message still
         message: str | bytes = self.input_buffer.pop(0)
         return message
 
@@ -95,6 +106,9 @@ def _head(opcode: int, length: int) -> bytes:
 
 def _send_whole(sock: socket.socket, parts: list[bytes]) -> None:
     """Give all of it to the kernel, in one call where it takes that."""
+    if isinstance(sock, ssl.SSLSocket):
+        sock.sendall(b"".join(parts))
+        return
     sent = sock.sendmsg(parts)
     for part in parts:
         if sent < len(part):

@@ -5,6 +5,7 @@ CSP, caching and referrer rules apply to these pages only; a lab's own responses
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,16 @@ from labkit.store.reservations import DeviceView
 from labkit.store.sessions import SessionRecord, SessionState
 from labkit.web.access import away, enter_request, forbidden, way_back
 from labkit.web.headers import page_headers
+from labkit.web.places import RETRY_AFTER
 from labkit.web.rendering import render
 from labkit.web.session_view import started_at
 
 
-def pages_blueprint(lab: Lab) -> Blueprint:
-    """The pages of one lab, under /labkit; `labkit.page` is the ready page."""
+def pages_blueprint(lab: Lab, full_for: Callable[[str], bool]) -> Blueprint:
+    """The pages of one lab, under /labkit; `labkit.page` is the ready page.
+
+    full_for: whether no socket is left in this process for a page of a session; it would be of no use without.
+    """
     blueprint = Blueprint(
         "labkit",
         __name__,
@@ -29,7 +34,7 @@ def pages_blueprint(lab: Lab) -> Blueprint:
         static_folder="static",
         static_url_path="/static",
     )
-    pages = Pages(lab)
+    pages = Pages(lab, full_for)
     blueprint.add_url_rule("/", "page", pages.page)
     blueprint.add_url_rule("/ended", "ended", pages.ended)
     blueprint.add_url_rule("/panels/<kind>.js", "panel", pages.panel)
@@ -40,8 +45,9 @@ def pages_blueprint(lab: Lab) -> Blueprint:
 class Pages:
     """What each page shows for one lab."""
 
-    def __init__(self, lab: Lab):
+    def __init__(self, lab: Lab, full_for: Callable[[str], bool]):
         self._lab = lab
+        self._full_for = full_for
 
     def page(self) -> Any:
         """The remote-control page of the active session; after its end, why it ended."""
@@ -51,9 +57,15 @@ class Pages:
                 return forbidden(self._lab)
             if record.state is not SessionState.ACTIVE:
                 return redirect(url_for("labkit.ended"))
+            if self._full_for(record.session_id):
+                return self._full()
             return render("page.html", page=self._page(record))
         except StoreUnavailableError:
             return away(self._lab)
+
+    def _full(self) -> Response:
+        page = render("message.html", kind="full", title=self._lab.title, retry=request.full_path)
+        return Response(page, 503, {"Retry-After": str(RETRY_AFTER)}, mimetype="text/html")
 
     def ended(self) -> Any:
         """Why the session ended, and the way back."""

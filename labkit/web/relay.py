@@ -22,6 +22,7 @@ from labkit.store.frames import FramesId
 from labkit.store.sessions import Sessions
 from labkit.threads import LabThread, stop_all
 from labkit.web.frames import Drop, FrameRelay, Send
+from labkit.web.pace import Pace
 from labkit.web.session_view import Message, SessionView
 from labkit.web.subscription import Subscription
 
@@ -29,8 +30,6 @@ log = logging.getLogger("labkit.relay")
 
 BLOCK_SECONDS = 5.0
 RETRY_SECONDS = 0.5
-ROUND_SECONDS = 1 / 60
-"""The shortest time between two rounds that had something to send: a flood comes in few large messages."""
 MESSAGE_BYTES = 64 * 1024
 DISMISS_SECONDS = 0.5
 
@@ -75,6 +74,15 @@ class Relay:
         """The session that a socket is shown; None: none (any more)."""
         view = self._view_of.get(sid)
         return None if view is None else view.session_id
+
+    def has_pages(self, session_id: str) -> bool:
+        """Whether a session is shown to some socket here."""
+        return session_id in self._views
+
+    def goes_on(self, sid: str) -> bool:
+        """Whether a socket is shown a session that goes on, as far as is known here."""
+        view = self._view_of.get(sid)
+        return view is not None and not view.over
 
     def subscribe(self, sid: str, device: str, feed: str, cursor: Cursor | None) -> bool:
         """Send a feed to a socket that watches its session, from a cursor on (None: all that is kept).
@@ -232,31 +240,31 @@ class Relay:
         self.dismiss(sid)
 
     def _round(self, stopping: threading.Event) -> None:
-        pace = Deadline(ROUND_SECONDS)
+        pace = Pace()
         self._drop_dismissed()
         self._show_sessions()
         sent = self._catch_up()
-        feeds, sessions, seconds = self._places()
-        news = self._watch.wait(feeds, sessions, seconds)
+        live, sessions, seconds = self._places()
+        places = {feed: min(one.position for one in viewers) for feed, viewers in live.items()}
+        news = self._watch.wait(places, sessions, seconds)
         for session_id, events in news.sessions.items():
             self._tell(session_id, events)  # before the feeds: who is out gets nothing more
         for feed, entries in news.feeds.items():
-            sent = self._pass_on(feed, entries) or sent
+            sent = self._pass_on(live[feed], entries) or sent
         if sent:
-            stopping.wait(pace.left())
+            stopping.wait(pace.rest())
 
-    def _places(self) -> tuple[dict[FeedId, Cursor], dict[str, str], float]:
-        """From where to read each feed and session, and how long to wait for more."""
+    def _places(self) -> tuple[dict[FeedId, list[Subscription]], dict[str, str], float]:
+        """Who is to have what comes of each feed, from where to read each session, and how long to wait for more."""
         with self._lock:
-            feeds: dict[FeedId, Cursor] = {}
+            live: dict[FeedId, list[Subscription]] = {}
             for subscription in self._subscriptions.values():
                 if subscription.live:
-                    place = feeds.get(subscription.feed, subscription.position)
-                    feeds[subscription.feed] = min(place, subscription.position)
+                    live.setdefault(subscription.feed, []).append(subscription)
             sessions = {view.session_id: view.position for view in self._views.values() if view.position}
             due = [deadline.left() for deadline in self._dismissed.values()]
             hurry = any(s.wants for s in self._subscriptions.values()) or any(v.untold for v in self._views.values())
-        return feeds, sessions, 0.0 if hurry else min([BLOCK_SECONDS, *due])
+        return live, sessions, 0.0 if hurry else min([BLOCK_SECONDS, *due])
 
     def _catch_up(self) -> bool:
         """Read for each viewer that is behind, from its own place. True: something was sent."""
@@ -273,9 +281,7 @@ class Relay:
                     subscription.history = subscription.history and not subscription.live
         return sent
 
-    def _pass_on(self, feed: FeedId, entries: Sequence[FeedEntry]) -> bool:
-        with self._lock:
-            live = [s for s in self._subscriptions.values() if s.live and s.feed == feed]
+    def _pass_on(self, live: Sequence[Subscription], entries: Sequence[FeedEntry]) -> bool:
         sent = False
         for subscription in live:
             with self._serving([subscription.sid], "feed"):

@@ -111,8 +111,9 @@ def _answers_what_is_no_route(prefix: str, answer: Callable[[], Response]) -> Ca
 
     def look() -> Response | None:
         wrong = request.routing_exception
-        ours = request.path == prefix or request.path.startswith(f"{prefix}/")
-        if not ours or wrong is None or isinstance(wrong, RequestRedirect):
+        if wrong is None or isinstance(wrong, RequestRedirect):
+            return None
+        if request.path != prefix and not request.path.startswith(f"{prefix}/"):
             return None
         response = answer()
         if isinstance(wrong, MethodNotAllowed) and response.status_code in (200, 405):

@@ -17,6 +17,7 @@ from engineio.async_drivers._websocket_wsgi import SimpleWebSocketWSGI
 from socketio.packet import ACK, BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packet
 
 from labkit.web.link import Link
+from labkit.web.places import RETRY_AFTER, Places
 
 log = logging.getLogger("labkit.sockets")
 
@@ -24,6 +25,11 @@ MOST_ATTACHMENTS = 16
 MOST_LEVELS = 200
 """Lists and objects within each other, in one event: what is nested deeper can't be taken apart safely."""
 
+_FULL = {
+    "status": "503 SERVICE UNAVAILABLE",
+    "headers": [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", str(RETRY_AFTER))],
+    "response": b"The lab is full: too many of its pages are open. Try again in a moment.",
+}
 _CONTROL = re.compile(r"1|[23](?:probe)?|5|6")
 """Frames of the connection itself: close, ping, pong, upgrade, noop."""
 _MESSAGE = re.compile("4[0-6]")
@@ -31,17 +37,24 @@ _RESERVED = ("connect", "disconnect", "*")
 """Names that mean something to the library and are no events of a page."""
 
 
-def keep_nonsense_out(server: Any, message_bytes: int) -> None:
-    """Stand before a Socket.IO server that speaks WebSocket only: requests, then frames, none above `message_bytes`."""
+def keep_nonsense_out(server: Any, message_bytes: int, places: Places) -> None:
+    """Stand before a Socket.IO server that speaks WebSocket only: requests, then frames, none above `message_bytes`.
+
+    Each connection has a place for as long as it is open; where there is none, it is told so.
+    """
     engine = server.eio
     connect = engine._handle_connect
 
     def handle_connect(environ: Mapping[str, Any], *rest: Any) -> Any:
-        return connect(environ, *rest) if _shakes_hands(environ) else engine._bad_request("Invalid websocket upgrade")
+        if not _shakes_hands(environ):
+            return engine._bad_request("Invalid websocket upgrade")
+        with places.one() as found:  # `connect` returns when the connection is over
+            return connect(environ, *rest) if found else _FULL
 
     class WebSocket(_WebSocket):
         def __init__(self, handler: Any, server: Any):
-            super().__init__(handler, server, max_message_size=message_bytes)
+            patience = engine.ping_interval + engine.ping_timeout
+            super().__init__(handler, server, max_message_size=message_bytes, patience=patience)
 
     engine._handle_connect = handle_connect
     engine._async = {**engine._async, "websocket": WebSocket}  # a copy: the lab's own server has the other

@@ -8,6 +8,7 @@ key, where there is one, is what is wrong with the event.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import flask
 import flask_socketio
 from engineio.exceptions import EngineIOError
 
+from labkit.clock import Deadline
 from labkit.context import BoundSession, Purpose
 from labkit.errors import BadRequestError, StoreUnavailableError, WebLabError
 from labkit.lab import Lab
@@ -25,6 +27,7 @@ from labkit.threads import LabThread
 from labkit.web.frames import Drop, Send
 from labkit.web.lanes import Lanes
 from labkit.web.page_requests import FeedRequest, call_request, feed_request
+from labkit.web.places import Places
 from labkit.web.relay import Relay
 from labkit.web.session_view import shown_state
 from labkit.web.socket_gate import keep_nonsense_out
@@ -40,6 +43,9 @@ PONG_SECONDS = 60
 CALL_SECONDS = 30.0
 """The longest call of a page, whatever `timeout` it asks for. What takes longer is a task."""
 
+VOUCHED_SECONDS = 1.0
+"""For how long the guard's word on a socket holds for what it acknowledges; a poll is counted as often."""
+
 Guard = Callable[[], SessionRecord | None]
 """Reads the session of the request and counts a poll; None: there is none. Errors: `StoreUnavailableError`."""
 Call = Callable[[SessionRecord, str, str, list[Any], dict[str, Any]], Any]
@@ -52,7 +58,10 @@ Handler = Callable[[str, SessionRecord, Any], Answer]
 
 
 class LabSockets:
-    """The sockets of one app. Making it starts nothing; `make_relay` is called with the first page that comes in."""
+    """The sockets of one app. Making it starts nothing; `make_relay` is called with the first page that comes in.
+
+    most: sockets that may be open at once, 0: any number.
+    """
 
     def __init__(
         self,
@@ -63,16 +72,19 @@ class LabSockets:
         logout: Logout,
         make_relay: Callable[[Send, Drop], Relay],
         sort: Sort,
+        most: int = 0,
     ):
         self._guard = guard
         self._call = call
         self._logout = logout
         self._make_relay = make_relay
         self._sort = sort
+        self.places = Places(most)
         self._relay: Relay | None = None
         self._lock = threading.Lock()
         self._sending = threading.RLock()
         self._transports: dict[str, str] = {}
+        self._vouched: dict[str, Deadline] = {}
         self._lanes = Lanes()
         self._server = self._install(app)
 
@@ -86,6 +98,14 @@ class LabSockets:
             if self._relay is None:
                 self._relay = self._make_relay(self._send, self._drop)
             return self._relay
+
+    def full_for(self, session_id: str) -> bool:
+        """Whether there is no place for a page of a session. One that has a page here may be reloading that one."""
+        if not self.places.full:
+            return False
+        with self._lock:
+            relay = self._relay
+        return relay is None or not relay.has_pages(session_id)
 
     def close(self) -> None:
         """End the relay's thread. Twice is fine; the next page starts it again."""
@@ -113,8 +133,8 @@ class LabSockets:
         else:
             app.extensions["socketio"] = before
         self._keep_frames_together(sockets.server)
-        self._put_calls_on_lanes(sockets.server)
-        keep_nonsense_out(sockets.server, MESSAGE_BYTES)
+        self._sort_events(sockets.server)
+        keep_nonsense_out(sockets.server, MESSAGE_BYTES, self.places)
         return sockets.server
 
     def _keep_frames_together(self, server: Any) -> None:
@@ -128,18 +148,34 @@ class LabSockets:
 
         server._send_packet = send_whole
 
-    def _put_calls_on_lanes(self, server: Any) -> None:
-        """Have calls dealt with beside the other events: one that waits for its device must not hold up its page."""
+    def _sort_events(self, server: Any) -> None:
+        """Have calls dealt with beside the other events: one that waits for its device must not hold up its page. And
+        have what a page acknowledges taken at once: it does so with every picture."""
         handle = server._handle_event_internal
 
-        def deal_with(server: Any, sid: str, eio_sid: str, data: list[Any], *rest: Any) -> None:
+        def deal_with(server: Any, sid: str, eio_sid: str, data: list[Any], namespace: str, id: Any) -> None:
+            if data[0] == "ack" and id is None and self._vouched_for(sid):
+                self._take_acknowledgement(sid, data)
+                return
             device = _device_called(data)
             if device is None:
-                handle(server, sid, eio_sid, data, *rest)
+                handle(server, sid, eio_sid, data, namespace, id)
             else:
-                self._lanes.run(sid, device, lambda: handle(server, sid, eio_sid, data, *rest))
+                self._lanes.run(sid, device, lambda: handle(server, sid, eio_sid, data, namespace, id))
 
         server._handle_event_internal = deal_with
+
+    def _vouched_for(self, sid: str) -> bool:
+        """Whether the guard has let this socket in a moment ago, and its session goes on as far as the relay has heard.
+
+        Enough for an acknowledgement, which asks for nothing that the relay would not refuse by itself.
+        """
+        vouched = self._vouched.get(sid)
+        return vouched is not None and not vouched.over and self.relay.goes_on(sid)
+
+    def _take_acknowledgement(self, sid: str, data: list[Any]) -> None:
+        with contextlib.suppress(BadRequestError):  # nobody waits for an answer that would say so
+            self._pass_acknowledgement(sid, feed_request(data[1] if len(data) > 1 else None))
 
     def _send(self, sid: str, event: str, data: dict[str, Any]) -> None:
         with self._sending:
@@ -185,6 +221,7 @@ class LabSockets:
 
     def _disconnect(self, *_: Any) -> None:
         self._transports.pop(_sid(), None)
+        self._vouched.pop(_sid(), None)
         with self._lock:
             relay = self._relay
         if relay is not None:  # none is made for who goes
@@ -200,8 +237,11 @@ class LabSockets:
             except StoreUnavailableError as error:
                 return _failed(error)
             if record is None or record.state is not SessionState.ACTIVE or self.relay.shows(sid) != record.session_id:
+                self._vouched.pop(sid, None)
                 self.relay.dismiss(sid)
                 return _refused(record)
+            if sid in self._transports:
+                self._vouched[sid] = Deadline(VOUCHED_SECONDS)
             try:
                 return {"ok": True, **handler(sid, record, values[0] if values else None)}
             except WebLabError as error:
@@ -240,12 +280,14 @@ class LabSockets:
         return {}
 
     def _acknowledge(self, sid: str, record: SessionRecord, given: Any) -> Answer:
-        asked = feed_request(given)
+        self._pass_acknowledgement(sid, feed_request(given))
+        return {}
+
+    def _pass_acknowledgement(self, sid: str, asked: FeedRequest) -> None:
         if asked.frame is not None:
             self.relay.acknowledge_frame(sid, asked.device, asked.feed, asked.frame)
         else:
             self.relay.acknowledge(sid, asked.device, asked.feed, asked.require_cursor())
-        return {}
 
     def _call_command(self, sid: str, record: SessionRecord, given: Any) -> Answer:
         asked = call_request(given)
@@ -288,7 +330,9 @@ def lab_sockets(lab: Lab) -> LabSockets:
     def logout(record: SessionRecord) -> None:
         lab.sessions.exit(record.session_id)
 
-    return LabSockets(lab.app, guard=guard, call=call, logout=logout, make_relay=make_relay, sort=sort)
+    return LabSockets(
+        lab.app, guard=guard, call=call, logout=logout, make_relay=make_relay, sort=sort, most=lab.settings.most_pages
+    )
 
 
 class _NoEntry(WebLabError):

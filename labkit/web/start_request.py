@@ -40,7 +40,7 @@ def parse_start(body: Mapping[str, Any], now: Now | None = None) -> StartRequest
     require_plain("client_initial_data", client)
     for key, value in server.items():
         require_plain(_SERVER, key)
-        require_plain(key, value)
+        require_plain(key or _SERVER, value)  # a key of no letters names nothing
     username = _text(server, "request.username")
     if not username:
         raise BadRequestError("request.username", f"{_SERVER}: request.username is missing.")

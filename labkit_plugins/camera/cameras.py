@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.plugin import DeviceOfflineError, UsbMatch
+from labkit.plugin import DeviceOfflineError
+from labkit_plugins import matching
 from labkit_plugins.camera import v4l2
 from labkit_plugins.camera.options import CameraOptions
+from labkit_plugins.matching import Matched, the_one
+
+KIND = "camera"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,23 +35,15 @@ class Places:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Node:
-    """A video node of the kernel and, where it is of a USB device, what is burned into that.
+class Node(Matched):
+    """A video node of the kernel.
 
     number: which of its device's nodes it is; 0 has the pictures, others often only what belongs to them.
     """
 
-    path: str
     stable: str
     card: str
     number: int = 0
-    usb_serial: str | None = None
-    usb_id: str | None = None
-    usb_interface: int | None = None
-
-    def fits(self, match: UsbMatch) -> bool:
-        """Is this what is meant? What `match` does not say may be anything."""
-        return all(getattr(self, name) == wanted for name, wanted in match.model_dump(exclude_none=True).items())
 
     def __str__(self) -> str:
         facts = [self.card, self.usb_id, f"serial {self.usb_serial}" if self.usb_serial else None]
@@ -68,27 +64,14 @@ def find_camera(options: CameraOptions, device: str, places: Places | None = Non
         if options.device is None or not os.path.exists(options.device):
             raise absent(f"Camera {options.device}", device, nodes_here(places))
         return os.path.realpath(options.device)
-    meant = ", ".join(f"{key} = {value!r}" for key, value in options.match.model_dump(exclude_none=True).items())
-    there = nodes_here(places)
-    fitting = [node for node in there if node.number == 0 and node.fits(options.match)]
-    if not fitting:
-        raise absent(f"A USB camera with {meant}", device, there)
-    if len(fitting) > 1:
-        raise DeviceOfflineError(
-            f"{len(fitting)} cameras fit the match ({meant}) of '{device}': {_listed(fitting)}. "
-            "Say usb_serial or usb_interface too, so that one is left; or device, with its path in /dev/v4l/by-path.",
-            device=device,
-        )
-    return fitting[0].path
+    there = [node for node in nodes_here(places) if node.number == 0]
+    advice = "; or device, with its path in /dev/v4l/by-path"
+    return the_one(options.match, there, device, kind=KIND, advice=advice).path
 
 
 def absent(what: str, device: str, there: Iterable[Node]) -> DeviceOfflineError:
-    cameras = [node for node in there if node.number == 0]
-    return DeviceOfflineError(
-        f"{what} of '{device}' is not there. Cameras of this machine: {_listed(cameras)}. Plug it in, or correct the "
-        "declaration; it is tried again by itself.",
-        device=device,
-    )
+    """The error for a camera that is not there."""
+    return matching.absent(what, device, [node for node in there if node.number == 0], kind=KIND)
 
 
 def preferred_format(options: CameraOptions, formats: Iterable[v4l2.Format]) -> str | None:
@@ -115,10 +98,6 @@ def _node(entry: Path, places: Places) -> Node:
         usb_id=f"{vendor}:{product}".lower() if vendor and product else None,
         usb_interface=int(place, 16) if place else None,
     )
-
-
-def _listed(nodes: Iterable[Node]) -> str:
-    return "; ".join(map(str, nodes)) or "none"
 
 
 def _text(path: Path) -> str | None:

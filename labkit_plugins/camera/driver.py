@@ -25,7 +25,7 @@ from labkit_plugins.camera.plans import address_of, plan_for_address, plan_for_n
 from labkit_plugins.camera.presence import NodePresence, Presence
 from labkit_plugins.camera.scan import scan_cameras
 from labkit_plugins.camera.source import ProgramSource, Source
-from labkit_plugins.serial.exclusive import holders
+from labkit_plugins.holders import holders
 
 __all__ = ["Camera", "NoSignalError", "Signal"]
 

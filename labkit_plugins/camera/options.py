@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from posixpath import normpath
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -82,7 +83,7 @@ class CameraOptions(DriverOptions):
             raise ValueError(f"say only one of {' and '.join(said)}")
         if not said and not self.simulate:
             raise ValueError("say where it is: device, match, url or test_pattern = true (or simulate = true)")
-        if self.match is not None and not self.match.model_dump(exclude_none=True):
+        if self.match is not None and not self.match.said:
             raise OptionError("is empty: say usb_serial, usb_id or usb_interface", path=("match",))
         return self
 
@@ -100,12 +101,12 @@ class CameraOptions(DriverOptions):
         return max(self.timeout, 2 / self.rate) if self.rate else self.timeout
 
     def takes(self) -> Sequence[Takes]:
-        """The camera, by the name that the declaration has for it."""
+        """The camera, by the name that the declaration has for it, or by what it says of it."""
         if self.device is not None:
-            return [Takes(what=f"camera {self.device}", path=("device",))]
-        if self.match is not None and self.match.usb_serial is not None:
-            return [Takes(what=f"camera with USB serial number {self.match.usb_serial}", path=("match", "usb_serial"))]
-        return ()
+            return [Takes(what=f"camera {normpath(self.device)}", path=("device",))]
+        if self.match is None:
+            return ()
+        return [Takes(what="camera", match=self.match, path=("match", next(iter(self.match.said))))]
 
     def doubts(self) -> Sequence[Doubt]:
         """A path that means another camera after a replug; a password that everybody can read."""

@@ -11,7 +11,7 @@ from typing import Protocol
 from labkit.plugin import DeviceOfflineError, SafeStateError
 from labkit_plugins.camera import v4l2
 from labkit_plugins.camera.cameras import absent, nodes_here
-from labkit_plugins.serial.ports import missing_permission
+from labkit_plugins.permission import forbidden
 
 
 class Presence(Protocol):
@@ -124,11 +124,6 @@ def _unusable(path: str, device: str, error: OSError) -> DeviceOfflineError:
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return absent(f"Camera {path}", device, nodes_here())
     if error.errno in (errno.EACCES, errno.EPERM):
-        missing = missing_permission(path)
-        return DeviceOfflineError(
-            f"User {missing.user} may not open {path} of '{device}' (group {missing.group}, mode {missing.mode}). "
-            f"{missing.remedy}.",
-            device=device,
-        )
+        return forbidden(path, device)
     why = "is no V4L2 camera" if error.errno in (errno.ENOTTY, errno.EINVAL) else f"can't be used: {error.strerror}"
     return DeviceOfflineError(f"{path} of '{device}' {why}. Run: labkit devices scan", device=device)

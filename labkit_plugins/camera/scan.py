@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from labkit.plugin import Found
 from labkit_plugins.camera import v4l2
 from labkit_plugins.camera.cameras import Node, Places, nodes_here
-from labkit_plugins.serial.exclusive import holders
-from labkit_plugins.serial.ports import missing_permission
+from labkit_plugins.holders import holders
+from labkit_plugins.permission import missing_permission
 
 _FORMATS, _SIZES = 3, 5  # shown of each camera
 
@@ -96,7 +96,7 @@ def _trouble(node: Node, answer: _Answer) -> tuple[str, str]:
         return "", ""
     if answer.error.errno in (errno.EACCES, errno.EPERM):
         missing = missing_permission(node.path)
-        return f"user {missing.user} may not open it (group {missing.group}, mode {missing.mode})", f"{missing.remedy}."
+        return missing.trouble, f"{missing.remedy}."
     return f"it can't be asked: {answer.error.strerror}", "Unplug it and plug it in again."
 
 

@@ -20,7 +20,8 @@ from labkit_plugins.camera.painting import Lamp, Painter, broken_bytes
 from labkit_plugins.camera.source import FRAMES, RATE, SIZE
 from labkit_plugins.twins.channel import Channel
 from labkit_plugins.twins.control import short_address
-from labkit_plugins.twins.program import Place, TwinProgram, Watched, parser, run
+from labkit_plugins.twins.door import Watched
+from labkit_plugins.twins.program import Place, TwinProgram, parser, run
 
 _SLOW = 2.0  # seconds for a picture of a camera that is slow
 _NOISE = 4096

@@ -91,10 +91,35 @@ class Packets:
                 yield Started() if kind == STARTED else Ended(reason=content.decode("utf-8", "replace"))
 
 
+class _Abandoned(threading.Thread):
+    """Waits for a program that hangs in the kernel, which lets nobody end it. It lives as long as that does."""
+
+    def __init__(self, program: subprocess.Popen[bytes], url: str):
+        super().__init__(name="camera-abandoned", daemon=True)
+        self.url = url
+        self.pid = program.pid
+        self._program = program
+
+    def run(self) -> None:
+        self._program.wait()
+
+
+def _refuse_while_abandoned(url: str) -> None:
+    """Errors: OSError where a program that read this can't be ended: the next one would hang beside it."""
+    for thread in threading.enumerate():
+        if isinstance(thread, _Abandoned) and thread.url == url:
+            thread.join(_GOODBYE)  # on a busy machine it may only be late
+            if thread.is_alive():
+                raise OSError(f"process {thread.pid}, which read it, hangs in the kernel, where nothing can end it")
+
+
 class ProgramSource:
-    """A running grabber. Errors of the constructor: OSError where no program can be started."""
+    """A running grabber. Errors of the constructor: OSError where no program can be started, or where the one before
+    can't be ended: those would become more and more."""
 
     def __init__(self, plan: Plan):
+        _refuse_while_abandoned(plan.url)
+        self._url = plan.url
         path = os.pathsep.join(filter(None, [str(_PACKAGES), os.environ.get("PYTHONPATH", "")]))
         self._program = subprocess.Popen(
             [sys.executable, "-P", grabber.__file__],
@@ -135,8 +160,8 @@ class ProgramSource:
         self._out = None
         if not self._gone(_GOODBYE):
             self._program.kill()
-            if not self._gone(_GOODBYE):  # it hangs in the kernel, which lets nobody end it
-                threading.Thread(target=self._program.wait, name="camera-abandoned", daemon=True).start()
+            if not self._gone(_GOODBYE):
+                _Abandoned(self._program, self._url).start()
 
     def _gone(self, seconds: float) -> bool:
         try:
@@ -153,14 +178,20 @@ class ProgramSource:
 
 
 class SocketSource:
-    """Pictures from a twin's program that listens; `connected` is asked to begin by one byte."""
+    """Pictures from a twin's program that listens; `connected` is asked to begin by one byte, and is ours from here on.
+
+    Errors: OSError: it has hung up already."""
 
     def __init__(self, connected: socket.socket):
         self._socket = connected
         self._packets = Packets()
         self.fd = connected.fileno()
         connected.setblocking(False)
-        connected.send(b"\n")
+        try:
+            connected.send(b"\n")
+        except OSError:
+            connected.close()
+            raise
 
     def read(self) -> Iterator[Said]:
         try:

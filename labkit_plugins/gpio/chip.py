@@ -17,7 +17,8 @@ from typing import Any
 
 from labkit_plugins.gpio.node import NODE, Node
 from labkit_plugins.gpio.pins import Pin, Pins
-from labkit_plugins.twins.program import Place, TwinProgram, Watched, parser, run
+from labkit_plugins.twins.door import Watched
+from labkit_plugins.twins.program import Place, TwinProgram, parser, run
 
 
 class Chip(TwinProgram):

@@ -5,17 +5,15 @@ Used by `kernel.py` to open lines, and by `labkit devices scan`.
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import re
-import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labkit.plugin import DeviceOfflineError, Found
+from labkit_plugins.permission import forbidden, missing_permission
 
 _LISTED = 8
 
@@ -90,7 +88,7 @@ class Chips:
 
     def _absent(self, what: str, device: str, there: Iterable[Chip], why: str = "is not there") -> DeviceOfflineError:
         hidden = [chip for chip in there if chip.forbidden]
-        remedy = f" {trouble_with(hidden[0].path)[1]}, to see all." if hidden else ""
+        remedy = f" {missing_permission(hidden[0].path).remedy}, to see all." if hidden else ""
         return DeviceOfflineError(
             f"{what} of '{device}' {why or 'is not there'}. Chips of this machine: {_listed(there)}.{remedy} "
             "Plug it in, or correct the declaration; it is tried again by itself.",
@@ -110,8 +108,8 @@ class Chips:
 
     def _found(self, chip: Chip, *, alone: bool) -> Found:
         if chip.forbidden:
-            trouble, remedy = trouble_with(chip.path)
-            return Found(path=chip.path, title=chip.name, trouble=trouble, remedy=remedy)
+            missing = missing_permission(chip.path)
+            return Found(path=chip.path, title=chip.name, trouble=missing.trouble, remedy=f"{missing.remedy}.")
         lines = self._lines(chip)
         used = [f"{line.offset} ({line.consumer or 'the kernel'})" for line in lines if line.used]
         named = [f"{line.offset} {line.name}" for line in lines if line.name]
@@ -125,28 +123,6 @@ class Chips:
     def _lines(self, chip: Chip) -> Sequence[Any]:
         with self.api.Chip(chip.path) as opened:
             return [opened.get_line_info(offset) for offset in range(chip.count)]
-
-
-def trouble_with(path: str) -> tuple[str, str]:
-    """What keeps this user from opening a chip, and the command that grants it."""
-    info = os.stat(path)
-    group = _name(lambda: grp.getgrgid(info.st_gid).gr_name, info.st_gid)
-    user = _name(lambda: pwd.getpwuid(os.geteuid()).pw_name, os.geteuid())
-    by_group = info.st_gid != 0 and info.st_mode & 0o060 == 0o060
-    remedy = f"Run: sudo usermod -aG {group} {user}, and log in again" if by_group else _RULE
-    return f"User {user} may not open {path} (group {group}, mode {stat.S_IMODE(info.st_mode):04o})", remedy
-
-
-def forbidden(path: str, device: str) -> DeviceOfflineError:
-    """The error for a chip that this user may not open; it says what grants it."""
-    trouble, remedy = trouble_with(path)
-    return DeviceOfflineError(f"{trouble}, the chip of '{device}'. {remedy}.", device=device)
-
-
-_RULE = (
-    "Give it a group by a udev rule, "
-    'SUBSYSTEM=="gpio", KERNEL=="gpiochip*", GROUP="gpio", MODE="0660", and be in that group'
-)
 
 
 def _listed(there: Iterable[Chip]) -> str:
@@ -166,10 +142,3 @@ def _word(name: str, offset: int) -> str:
 
 def _natural(path: Path) -> tuple[int, str]:
     return int("0" + re.sub(r"\D", "", path.name)), path.name
-
-
-def _name(look_up: Callable[[], str], number: int) -> str:
-    try:
-        return look_up()
-    except KeyError:  # a user or group without an entry, as in a container
-        return str(number)

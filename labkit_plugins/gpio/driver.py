@@ -62,7 +62,7 @@ class Gpio(Driver[GpioOptions]):
         self._picture_lock = threading.Lock()
         self._gone: str | None = None
         self._gone_lock = threading.Lock()
-        _let_go_in_children(self)
+        _IN_CHILDREN.add(self)
 
     def open(self) -> None:
         """Take all lines at once; outputs begin at their initial level, without a moment of another one."""
@@ -298,12 +298,25 @@ class Gpio(Driver[GpioOptions]):
             )
 
 
-def _let_go_in_children(gpio: Gpio) -> None:
-    known = weakref.ref(gpio)
+class _InChildren:
+    """Has a forked child let go of every `Gpio` that lives. One hook for all of them, since none can be taken off
+    again, and a chip that is not there is tried each second by a new one."""
 
-    def let_go() -> None:
-        inherited = known()
-        if inherited is not None:
-            inherited.let_go()
+    def __init__(self) -> None:
+        self._living: weakref.WeakSet[Gpio] = weakref.WeakSet()
+        self._hooked = threading.Lock()  # held for good, from the first one on
 
-    os.register_at_fork(after_in_child=let_go)
+    def add(self, gpio: Gpio) -> None:
+        self._living.add(gpio)
+        if self._hooked.acquire(blocking=False):
+            os.register_at_fork(after_in_child=self._let_go)
+
+    def _let_go(self) -> None:
+        for gpio in list(self._living):
+            try:
+                gpio.let_go()
+            except Exception:  # gpiod's; the others have to let go all the same
+                gpio.log.exception("forked child could not let go device=%s", gpio.link.name)
+
+
+_IN_CHILDREN = _InChildren()

@@ -12,15 +12,13 @@ from __future__ import annotations
 import json
 import random
 import select
-import socket
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from labkit_plugins.gpio.pins import Pin, Pins
 from labkit_plugins.twins.channel import Channel
-from labkit_plugins.twins.control import listen
-from labkit_plugins.twins.program import Watched
+from labkit_plugins.twins.door import Door, Watched
 
 NODE = "chip"
 """Name of the node in a device's folder."""
@@ -46,31 +44,23 @@ class Node:
         faults: Collection[str],
         later: Callable[[float, Callable[[], None]], None],
     ):
-        self._path = path
+        self._door = Door(path, self._received, self._forget)
         self._pins = pins
         self._faults = faults
         self._later = later
-        self._listener: socket.socket | None = None
         self._requests: dict[Channel, str] = {}
         self._followers: set[Channel] = set()
-        self._clients: set[Channel] = set()
         self._held_back: list[dict[str, Any]] = []
         self._noisy = False
 
     def plug(self) -> None:
         """Put the node there; twice is fine."""
-        if self._listener is None:
-            self._listener = listen(self._path)
+        self._door.open()
 
     def unplug(self) -> None:
         """Take the node away and hang up on everybody; twice is fine."""
-        if self._listener is not None:
-            self._path.unlink(missing_ok=True)
-            self._listener.close()
-            self._listener = None
-        for client in tuple(self._clients):
-            client.close()
-            self._forget(client)
+        self._door.close()
+        self._door.hang_up()
         self._held_back.clear()
 
     def faulted(self) -> None:
@@ -86,9 +76,8 @@ class Node:
     def watched(self) -> Iterator[Watched]:
         """A chip that hangs takes nothing in; who hangs up is let go all the same."""
         hung = "hang" in self._faults
-        if self._listener is not None:
-            yield self._listener.fileno(), select.POLLIN, self._accept
-        for client in tuple(self._clients):
+        yield from self._door.watched()
+        for client in self._door.clients:
             yield client.fd, 0 if hung else client.wanted, client.serve
 
     def tell_edge(self, pin: Pin, level: int, at: int) -> None:
@@ -106,17 +95,7 @@ class Node:
         for follower in tuple(self._followers):
             follower.send(packet)
 
-    def _accept(self, events: int) -> None:
-        if self._listener is None:
-            return
-        try:
-            connected, _ = self._listener.accept()
-        except OSError:  # it has gone again
-            return
-        self._clients.add(Channel(connected, self._received, self._forget))
-
     def _forget(self, client: Channel) -> None:
-        self._clients.discard(client)
         self._followers.discard(client)
         consumer = self._requests.pop(client, None)
         if consumer is not None:

@@ -24,7 +24,8 @@ from labkit_plugins.serial.farend import FarEnd
 from labkit_plugins.serial.firmware import Firmware
 from labkit_plugins.serial.wires import Wires
 from labkit_plugins.twins.channel import Channel
-from labkit_plugins.twins.program import Place, TwinProgram, Watched, parser, run
+from labkit_plugins.twins.door import Watched
+from labkit_plugins.twins.program import Place, TwinProgram, parser, run
 
 TTY = "tty"
 """Name of the tty in a device's folder."""

@@ -7,32 +7,10 @@ plain `open` by an ordinary user from then on, and a look into /proc finds who w
 from __future__ import annotations
 
 import fcntl
-import os
 import termios
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 from labkit.plugin import DeviceOfflineError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Holder:
-    """A process that has the port open."""
-
-    pid: int
-    program: str
-
-    def __str__(self) -> str:
-        return f"process {self.pid} ({self.program})"
-
-
-def holders(path: str, proc: Path = Path("/proc")) -> list[Holder]:
-    """Other processes that have the port open, as far as this user may see them."""
-    tty = os.path.realpath(path)
-    pids = sorted(int(entry) for entry in os.listdir(proc) if entry.isdecimal())
-    others = (pid for pid in pids if pid != os.getpid())
-    return [Holder(pid=pid, program=_program(proc / str(pid))) for pid in others if tty in _open_files(proc / str(pid))]
+from labkit_plugins.holders import holders
 
 
 def refuse_if_held(path: str, device: str) -> None:
@@ -60,22 +38,3 @@ def claim(fd: int) -> None:
 def unclaim(fd: int) -> None:
     """Let others open it again: a pty, unlike hardware, would stay exclusive after it is closed."""
     fcntl.ioctl(fd, termios.TIOCNXCL)
-
-
-def _open_files(process: Path) -> Iterator[str]:
-    try:
-        entries = os.listdir(process / "fd")
-    except OSError:  # ended meanwhile, or another user's
-        return
-    for entry in entries:
-        try:
-            yield os.readlink(process / "fd" / entry)
-        except OSError:
-            continue
-
-
-def _program(process: Path) -> str:
-    try:
-        return (process / "comm").read_text(errors="replace").strip()
-    except OSError:
-        return "ended meanwhile"

@@ -19,6 +19,7 @@ import serial
 
 from labkit.plugin import DeviceOfflineError
 from labkit_plugins.interruption import Operation
+from labkit_plugins.permission import forbidden
 from labkit_plugins.serial import exclusive, framing, ports
 from labkit_plugins.serial.lines import Lines
 from labkit_plugins.serial.options import SerialOptions
@@ -181,7 +182,7 @@ def _offline(error: OSError, path: str, device: str) -> DeviceOfflineError:
     if error.errno in _BUSY:
         return exclusive.busy(path, device)
     if error.errno in _FORBIDDEN:
-        return ports.forbidden(path, device)
+        return forbidden(path, device)
     if error.errno == errno.ENOENT:
         return ports.absent(f"Port {path}", device, ports.ports_here())
     return DeviceOfflineError(

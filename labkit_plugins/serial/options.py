@@ -26,8 +26,6 @@ _PLACES: dict[str, Any] = {
 }
 """What `_one_place` checks, for editors."""
 
-_CALLED = {"usb_serial": "USB serial number", "usb_id": "USB id", "usb_interface": "USB interface"}
-
 
 class ResetPulse(BaseModel):
     """How the board is reset: a line goes to the opposite of its resting level for a while, and back.
@@ -103,7 +101,7 @@ class SerialOptions(DriverOptions):
             raise OptionError("say port or match, not both", path=("match",))
         if self.port is None and self.match is None and not self.simulate:
             raise ValueError("say where it is: port or match (or simulate = true)")
-        if self.match is not None and not self.match.model_dump(exclude_none=True):
+        if self.match is not None and not self.match.said:
             raise ValueError("match is empty: say usb_serial, usb_id or usb_interface")
         return self
 
@@ -120,9 +118,7 @@ class SerialOptions(DriverOptions):
             return [Takes(what=normpath(self.port), path=("port",))]
         if self.match is None:
             return ()
-        said = self.match.model_dump(exclude_none=True)
-        what = ", ".join(f"{_CALLED[key]} {value}" for key, value in said.items())
-        return [Takes(what=what, path=("match", next(iter(said))))]
+        return [Takes(what="serial port", match=self.match, path=("match", next(iter(self.match.said))))]
 
     def doubts(self) -> Sequence[Doubt]:
         if self.port is None or not _COUNTED.fullmatch(self.port):

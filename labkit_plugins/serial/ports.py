@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
-import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.plugin import DeviceOfflineError, UsbMatch
+from labkit.plugin import DeviceOfflineError
+from labkit_plugins import matching
+from labkit_plugins.matching import Matched, the_one
 from labkit_plugins.serial.options import SerialOptions
+
+KIND = "port"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Port:
-    """A serial port of this machine and, where it is a USB device, what is burned into it."""
+class Port(Matched):
+    """A serial port of this machine."""
 
-    path: str
-    usb_serial: str | None = None
-    usb_id: str | None = None
-    usb_interface: int | None = None
     manufacturer: str | None = None
     product: str | None = None
-
-    def fits(self, match: UsbMatch) -> bool:
-        """Is this the port that is meant? What `match` does not say may be anything."""
-        return all(getattr(self, name) == wanted for name, wanted in match.model_dump(exclude_none=True).items())
 
     def __str__(self) -> str:
         facts = [self.usb_id, f"serial {self.usb_serial}" if self.usb_serial else None]
@@ -63,60 +56,12 @@ def find_port(options: SerialOptions, device: str, ports: Callable[[], Iterable[
         if options.port is None or not os.path.exists(options.port):
             raise absent(f"Port {options.port}", device, ports())
         return options.port
-    meant = ", ".join(f"{key} = {value!r}" for key, value in options.match.model_dump(exclude_none=True).items())
-    there = list(ports())
-    fitting = [port for port in there if port.fits(options.match)]
-    if not fitting:
-        raise absent(f"A USB port with {meant}", device, there)
-    if len(fitting) > 1:
-        raise DeviceOfflineError(
-            f"{len(fitting)} ports fit the match ({meant}) of '{device}': {_listed(fitting)}. "
-            "Say usb_serial or usb_interface too, so that one is left.",
-            device=device,
-        )
-    return fitting[0].path
+    return the_one(options.match, ports(), device, kind=KIND).path
 
 
 def absent(what: str, device: str, there: Iterable[Port]) -> DeviceOfflineError:
-    return DeviceOfflineError(
-        f"{what} of '{device}' is not there. Ports of this machine: {_listed(there)}. Plug it in, or correct the "
-        "declaration; it is tried again by itself.",
-        device=device,
-    )
-
-
-def forbidden(path: str, device: str) -> DeviceOfflineError:
-    """The error for a port that this user may not open; it says what grants it."""
-    missing = missing_permission(path)
-    return DeviceOfflineError(
-        f"User {missing.user} may not open {path} of '{device}' (group {missing.group}, mode {missing.mode}). "
-        f"{missing.remedy}.",
-        device=device,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class MissingPermission:
-    """Why a user may not open a port, in names; remedy: the command, or the act, that grants it."""
-
-    user: str
-    group: str
-    mode: str
-    remedy: str
-
-
-def missing_permission(path: str) -> MissingPermission:
-    """Say what keeps this process's user from a port that is there. Errors: OSError where it has gone."""
-    info = os.stat(path)
-    group = _name(lambda: grp.getgrgid(info.st_gid).gr_name, info.st_gid)
-    user = _name(lambda: pwd.getpwuid(os.geteuid()).pw_name, os.geteuid())
-    by_group = info.st_gid != 0 and info.st_mode & 0o060 == 0o060
-    remedy = f"Run: sudo usermod -aG {group} {user}, and log in again" if by_group else "Give it a group by a udev rule"
-    return MissingPermission(user=user, group=group, mode=f"{stat.S_IMODE(info.st_mode):04o}", remedy=remedy)
-
-
-def _listed(ports: Iterable[Port]) -> str:
-    return "; ".join(map(str, ports)) or "none"
+    """The error for a port that is not there."""
+    return matching.absent(what, device, there, kind=KIND)
 
 
 def _interface(path: str | None) -> int | None:
@@ -126,10 +71,3 @@ def _interface(path: str | None) -> int | None:
         return int((Path(path) / "bInterfaceNumber").read_text(), 16)
     except (OSError, ValueError):
         return None
-
-
-def _name(look_up: Callable[[], str], number: int) -> str:
-    try:
-        return look_up()
-    except KeyError:  # a user or group without an entry, as in a container
-        return str(number)

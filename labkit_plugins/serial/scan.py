@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from labkit.plugin import Found, UsbMatch
-from labkit_plugins.serial.exclusive import Holder, holders
-from labkit_plugins.serial.ports import Port, missing_permission, ports_here
+from labkit_plugins.holders import Holder, holders, program
+from labkit_plugins.permission import missing_permission
+from labkit_plugins.serial.ports import Port, ports_here
 
 _USB_NAMES = ("ttyUSB", "ttyACM")
 _IDENTITIES = (("usb_serial",), ("usb_serial", "usb_interface"), ("usb_serial", "usb_interface", "usb_id"))
@@ -131,7 +132,7 @@ def _trouble(path: str, places: Places) -> tuple[str, str]:
         return "the kernel writes its messages to it", f"Take console={Path(path).name} off the kernel's command line."
     if not os.access(path, os.R_OK | os.W_OK):
         missing = missing_permission(path)
-        return f"user {missing.user} may not open it (group {missing.group}, mode {missing.mode})", f"{missing.remedy}."
+        return missing.trouble, f"{missing.remedy}."
     using = _users(path, places)
     if using:
         return f"{', '.join(map(str, using))} has it open", "End that program, unless it is the lab's own loop."
@@ -143,7 +144,7 @@ def _users(path: str, places: Places) -> list[Holder]:
     seen = {holder.pid: holder for holder in holders(path, places.processes)}
     for pid in _who_locked(path, places.processes):
         if pid not in seen and pid != os.getpid():
-            seen[pid] = Holder(pid=pid, program=_program(places.processes / str(pid)))
+            seen[pid] = Holder(pid=pid, program=program(places.processes / str(pid), "a program of another user"))
     return [seen[pid] for pid in sorted(seen)]
 
 
@@ -158,13 +159,6 @@ def _who_locked(path: str, processes: Path) -> Iterator[int]:
     for words in map(str.split, lines):
         if len(words) >= 6 and words[1] == "FLOCK" and words[5] == meant and words[4].isdecimal():
             yield int(words[4])
-
-
-def _program(process: Path) -> str:
-    try:
-        return (process / "comm").read_text(errors="replace").strip()
-    except OSError:
-        return "a program of another user"
 
 
 def _missing_node(path: str) -> Found:

@@ -27,7 +27,6 @@ import os
 import select
 import shlex
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,14 +35,13 @@ from pathlib import Path
 from typing import Any, NoReturn, Self
 
 from labkit_plugins.twins.channel import Channel
-from labkit_plugins.twins.control import CONTROL, listen
+from labkit_plugins.twins.control import CONTROL
+from labkit_plugins.twins.door import Door, Watched
 from labkit_plugins.twins.neighbours import Neighbours
 
 FAULTS = ("unplug", "hang", "garbage", "slow")
 
 Request = Callable[[Channel, list[str]], Mapping[str, Any] | None]
-Watched = tuple[int, int, Callable[[int], None]]
-"""A descriptor, the events of `poll` that are wanted, and what to do with those that come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +76,7 @@ class TwinProgram:
         self.requests |= {fault: self._fault_request(fault) for fault in (*FAULTS, "plug", "normal")}
         self.neighbours = Neighbours(place.folder, self.met, self.heard)
         self._parent_fd = None if place.parent is None else _watch(place.parent)
-        self._listener: socket.socket | None = None
-        self._clients: set[Channel] = set()
+        self._door = None if place.control is None else Door(place.control, self._answer, self._forget)
         self._watchers: set[Channel] = set()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -139,8 +136,8 @@ class TwinProgram:
     def open(self) -> None:
         """Come to life, listen on the control channel, and look for the neighbours."""
         self.begin()
-        if self.place.control is not None:
-            self._listener = listen(self.place.control)
+        if self._door is not None:
+            self._door.open()
         self.neighbours.look()
 
     def loop(self) -> None:
@@ -158,19 +155,20 @@ class TwinProgram:
     def close(self) -> None:
         """Take everything away; who waits on the control channel for our end sees it last."""
         self.finish()
-        if self._listener is not None and self.place.control is not None:
-            self.place.control.unlink(missing_ok=True)
-            self._listener.close()
+        if self._door is not None:
+            self._door.close()
         self.neighbours.close()
-        for client in self._clients:
-            client.close()
+        if self._door is not None:
+            self._door.hang_up()
 
     def _all_watched(self) -> Iterator[Watched]:
         if self._parent_fd is not None:
             yield self._parent_fd, select.POLLIN, lambda events: self.stop()
-        if self._listener is not None:
-            yield self._listener.fileno(), select.POLLIN, self._accept
-        for channel in (*self._clients, *self.neighbours.channels):
+        clients: tuple[Channel, ...] = ()
+        if self._door is not None:
+            yield from self._door.watched()
+            clients = self._door.clients
+        for channel in (*clients, *self.neighbours.channels):
             yield channel.fd, channel.wanted, channel.serve
         yield from self.watched()
 
@@ -178,17 +176,7 @@ class TwinProgram:
         """Milliseconds until something is due, rounded up: waking early would be spinning."""
         return None if not self._due else max(0.0, self._due[0][0] - time.monotonic()) * 1000 + 1
 
-    def _accept(self, events: int) -> None:
-        if self._listener is None:
-            return
-        try:
-            connected, _ = self._listener.accept()
-        except OSError:  # it has gone again
-            return
-        self._clients.add(Channel(connected, self._answer, self._forget))
-
     def _forget(self, client: Channel) -> None:
-        self._clients.discard(client)
         self._watchers.discard(client)
 
     def _answer(self, client: Channel, request: str) -> None:

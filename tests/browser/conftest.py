@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.browser.complaints import note_complaints
 from tests.browser.harness import PretendedLab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,8 +37,7 @@ def complaints() -> list[str]:
 def page(browser: Browser, lab: PretendedLab, complaints: list[str]) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
-    page.on("console", lambda message: complaints.extend([message.text] if message.type == "error" else []))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    note_complaints(page, complaints)
     page.on("request", lambda request: complaints.extend([] if is_own(request.url, lab) else [request.url]))
     yield page
     context.close()

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from labkit_plugins.camera.painting import lamp_places
+from tests.browser.complaints import note_complaints
 from tests.browser.test_demo import PATIENCE, says, screen
 from tests.cli.program import Place, wait_for
 
@@ -78,8 +79,7 @@ def student(browser: Browser) -> Iterator[Student]:
             page = context.new_page()
             page.set_default_timeout(PATIENCE)
             complaints: list[str] = []
-            page.on("console", lambda message: complaints.extend([message.text] if message.type == "error" else []))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
+            note_complaints(page, complaints)
             page.goto(f"{demo.url}/labkit/demo")
             page.get_by_test_id("start").click()
             says(page, "Type help")

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from labkit.store.sessions import SessionState
 from labkit.testing.store import StoreServer
+from tests.browser.complaints import note_complaints
 from tests.browser.lab_of_pages import LabOfPages
 from tests.browser.student import until
 from tests.conftest import CHROMIUM, CHROMIUM_ARGS
@@ -45,15 +46,9 @@ def lab(make_lab: Callable[..., LabOfPages]) -> LabOfPages:
 def page(browser: Browser, complaints: list[str]) -> Iterator[Page]:
     """A student's page that fails the test where the browser complains about anything."""
     context = browser.new_context()
-    yield watched(context.new_page(), complaints)
+    yield note_complaints(context.new_page(), complaints)
     context.close()
     assert complaints == []
-
-
-def watched(page: Page, complaints: list[str]) -> Page:
-    page.on("console", lambda message: complaints.extend([message.text] if message.type == "error" else []))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return page
 
 
 def script(arguments: str = "") -> str:
@@ -357,7 +352,7 @@ def test_download_and_a_place_on_the_page_are_no_move(lab: LabOfPages, page: Pag
 def test_page_that_the_browser_keeps_does_not_log_out_and_polls_when_it_is_back(
     lab: LabOfPages, keeping_browser: Browser, complaints: list[str]
 ) -> None:
-    page = watched(keeping_browser.new_page(), complaints)
+    page = note_complaints(keeping_browser.new_page(), complaints)
     session = lab.enter(page, script("True"))
     until(page, lambda: lab.polls() == 1)
     page.evaluate("() => { window.kept = true; }")

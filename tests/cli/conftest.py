@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.cli.program import BENCH, Place
+from tests.cli.program import BENCH, Place, a_place
 
 
 @pytest.fixture
 def place() -> Iterator[Place]:
-    """A folder outside of pytest's deep ones, because the path of a socket is short."""
-    top = Path(tempfile.mkdtemp(prefix="lk-"))
-    (top / "mylab").mkdir()
-    (top / "t").mkdir()
-    made = Place(top / "mylab", top / "t")
-    try:
+    with a_place() as made:
         yield made
-        made.wait_until_nothing_is_left()
-    finally:
-        made.kill_all()
-        shutil.rmtree(top, ignore_errors=True)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
 
+from tests import prepared
 from tests.rules.conftest import ROOT
 
 GUARD = 60.0  # seconds: against a test that hangs, no measure of anything
@@ -47,7 +49,13 @@ class Place:
 
     def labkit(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return self.python("-m", "labkit.cli", *arguments, **environment)
+        return self.module("labkit.cli", *arguments, **environment)
+
+    def module(self, name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m name ...` to its end."""
+        return prepared.run(
+            name, arguments, folder=self.folder, environment=self.environment | environment, timeout=GUARD
+        )
 
     def python(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -94,6 +102,24 @@ class Place:
             for process in self.processes():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def a_place() -> Iterator[Place]:
+    """A place in a folder outside of pytest's deep ones, because the path of a socket is short.
+
+    At the end nothing of it must be left: no process, no temporary file.
+    """
+    top = Path(tempfile.mkdtemp(prefix="lk-"))
+    (top / "mylab").mkdir()
+    (top / "t").mkdir()
+    made = Place(top / "mylab", top / "t")
+    try:
+        yield made
+        made.wait_until_nothing_is_left()
+    finally:
+        made.kill_all()
+        shutil.rmtree(top, ignore_errors=True)
 
 
 class Running:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from labkit.cli.children import Child, ending_of
+from labkit.cli.children import Child, ending_of, labkit_command
 from labkit.clock import Clock
 
 
@@ -22,7 +22,7 @@ class PretendedChild(Child):
     """A child whose process ends when the test says so."""
 
     def __init__(self, clock: SetClock):
-        super().__init__("loop", ["--version"], clock=clock)
+        super().__init__("loop", labkit_command("--version"), clock=clock)
         self.starts = 0
 
     def start(self) -> None:

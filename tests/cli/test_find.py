@@ -81,6 +81,15 @@ def test_lab_is_called_like_its_folder_where_its_modules_name_says_nothing(
     assert done.stdout == f"{title}\n", done.stderr
 
 
+@pytest.mark.parametrize(
+    ("find", "serves"), [("labkit.cli.find import find_lab", False), ("labkit.cli.find import find_app", True)]
+)
+def test_only_what_serves_pages_has_a_server_for_their_sockets(lab: Place, find: str, serves: bool) -> None:
+    code = f"import os, sys; from {find} as find; found = find(os.environ); print('flask_socketio' in sys.modules)"
+    done = lab.python("-c", code)
+    assert done.stdout == f"{serves}\n", done.stderr
+
+
 def test_broken_driver_is_said_once_and_in_a_sentence(lab: Place) -> None:
     lab.write("drivers/fan.py", "import nowhere\n")
     assert lab.labkit("devices").stderr == (
@@ -101,6 +110,18 @@ def test_broken_driver_that_a_bench_needs_is_said_with_the_bench_only(place: Pla
         "\n"
         "The lab was not started: 1 mistake in its configuration.\n"
     )
+
+
+def test_collector_goes_on_when_a_lab_was_loaded(lab: Place) -> None:
+    code = "import gc, os; from labkit.cli.loading import load_lab; load_lab(os.environ); print(gc.isenabled())"
+    done = lab.python("-c", code + "; print(gc.get_freeze_count() > 10_000)")
+    assert done.stdout == "True\nTrue\n", done.stderr
+
+
+def test_collector_goes_on_where_no_lab_was_found(place: Place) -> None:
+    code = "import gc, os; from labkit.cli.loading import load_lab\n"
+    code += "try: load_lab(os.environ)\nexcept Exception as error: print(type(error).__name__, gc.isenabled())"
+    assert place.python("-c", code).stdout == "NoLabFailure True\n"
 
 
 NO_NAME = "Missing WEBLAB_USERNAME. Set it in the app's config; the RLMS sends it with every call."

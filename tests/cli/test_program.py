@@ -14,7 +14,7 @@ from tests.cli.program import Place
 
 
 def test_help_lists_every_command_with_one_whole_line(place: Place) -> None:
-    shown = place.labkit("--help").stdout
+    shown = place.python("-m", "labkit.cli", "--help").stdout
     lines = shown.partition("Commands:\n")[2].splitlines()
     assert [line.split()[0] for line in lines] == [
         "demo", "run", "web", "loop", "check", "schema", "devices", "bench", "release", "sim", "driver", "plugins",
@@ -36,7 +36,7 @@ def test_help_loads_no_lab_and_nothing_that_is_slow() -> None:
 
 
 def test_version_is_that_of_the_package(place: Place) -> None:
-    assert re.fullmatch(r"labkit \d+\.\d+\.\d+\n", place.labkit("--version").stdout)
+    assert re.fullmatch(r"labkit \d+\.\d+\.\d+\n", place.python("-m", "labkit.cli", "--version").stdout)
 
 
 @pytest.mark.parametrize("name", list(main.commands))

@@ -7,31 +7,102 @@ import os
 import re
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from labkit.cli.only_run import OnlyRun
 from labkit.commands.failure import Failure
-from tests.cli.program import BENCH, Place, request, wait_for
+from tests.cli.program import BENCH, Place, Running, a_place, request, wait_for
+
+MISNAMED = ("bench-2.tml", "bench-3.TOML", "bench-4.toml.txt", "README.md", ".bench-5.tml", "bench-1.toml~")
+
+Shared = tuple[Place, Running]
 
 
-def condition(place: Place, bench: str) -> str:
-    shown = json.loads(place.labkit("devices", "--json").stdout)
-    return next(str(device["condition"]) for device in shown if device["bench"] == bench)
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Shared]:
+    """A lab that runs while these tests look at it: one bench works, one can't be opened, one is empty."""
+    with a_place() as place:
+        place.write("devices/bench-1.toml", BENCH)
+        place.write("devices/bench-2.toml", '[console]\ndriver = "serial"\nport = "/dev/nothing-here"\n')
+        place.write("devices/bench-6.toml", "")
+        for name in MISNAMED:
+            place.write(f"devices/{name}", BENCH)
+        with place.running("run", "--port", "0") as run:
+            run.says("Try it")
+            yield place, run
 
 
-def test_lab_without_an_app_serves_its_benches(lab: Place) -> None:
-    with lab.running("run", "--port", "0") as run:
-        run.says("Try it")
-        assert "labkit 0.1.0  mylab" in run.out
-        assert f"RLMS         {run.url}/weblab/sessions/" in run.out
-        assert lab.labkit("devices").stdout.split().count("bench-1/console") == 1
-        credentials = lab.folder / "instance" / "credentials.json"
-        assert str(credentials) in run.out.replace("\n", "")
-        assert credentials.stat().st_mode & 0o777 == 0o600
-        assert run.end(signal.SIGINT) == 0
-    assert (lab.folder / "instance" / "run.lock").read_text() == ""
+def ready_host(place: Place) -> str | None:
+    """The process that has bench-1 ready; None while nobody has."""
+    first = json.loads(place.labkit("devices", "--json").stdout)[0]
+    return first["host"] if first["condition"] == "ok" else None
+
+
+def test_lab_without_an_app_serves_its_benches(shared: Shared) -> None:
+    lab, run = shared
+    assert "labkit 0.1.0  mylab" in run.out
+    assert f"RLMS         {run.url}/weblab/sessions/" in run.out
+    assert lab.labkit("devices").stdout.split().count("bench-1/console") == 1
+    credentials = lab.folder / "instance" / "credentials.json"
+    assert str(credentials) in run.out.replace("\n", "")
+    assert credentials.stat().st_mode & 0o777 == 0o600
+
+
+def test_bench_that_cannot_be_opened_is_shown_with_the_reason_and_the_others_work(shared: Shared) -> None:
+    _, run = shared
+    assert re.search(r"loop   bench-1  console \(simulated\)  ready", run.out)
+    assert re.search(r"loop   bench-2  console +offline", run.out)
+    assert "bench-2/console is offline: Port /dev/nothing-here" in run.out
+
+
+def test_likely_mistakes_are_noted_and_the_lab_runs(shared: Shared) -> None:
+    _, run = shared
+    notes = [line.strip() for line in run.out.splitlines() if "Note:" in line]
+    assert notes == [
+        f"Note: devices/{name} is not read: the name of a bench's file ends in .toml." for name in MISNAMED[:3]
+    ] + ["Note: bench-6 has no devices. Declare them in devices/bench-6.toml."]
+    assert re.search(r"loop   bench-6  has no devices +idle", run.out)
+
+
+def test_address_of_a_lab_without_an_app_is_a_page(shared: Shared) -> None:
+    status, text = request(shared[1].url)
+    assert status == 200
+    assert "This is the lab mylab" in text
+
+
+@pytest.mark.parametrize("same_port", [True, False])
+def test_second_run_of_a_lab_is_refused_and_the_first_one_goes_on(shared: Shared, same_port: bool) -> None:
+    lab, run = shared
+    done = lab.labkit("run", "--port", run.url.rpartition(":")[2] if same_port else "0")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"Error: This lab already runs here (pid {run.process.pid}, {run.url}). "
+        "Use that one (labkit fake new), or stop it first: Ctrl-C where it runs.\n"
+    )
+    assert lab.labkit("fake", "new").returncode == 0
+    assert lab.labkit("release", "bench-1").returncode == 0
+
+
+def test_mistake_in_a_declaration_stops_no_command_on_the_running_lab(shared: Shared) -> None:
+    lab, _ = shared
+    lab.write("devices/bench-9.toml", "[console]\ndriver = 'seriel'\n")
+    try:
+        shown = lab.labkit("devices")
+        assert (shown.returncode, "bench-1/console" in shown.stdout) == (0, True)
+        assert shown.stderr == (
+            "Note: devices/ has 1 mistake (labkit check); what runs goes on with what it has read before.\n"
+        )
+        assert lab.labkit("bench", "drain", "bench-1").returncode == 0
+        assert lab.labkit("release", "bench-1").returncode == 0
+        assert lab.labkit("bench", "resume", "bench-1").returncode == 0
+    finally:
+        (lab.folder / "devices" / "bench-9.toml").unlink()
+
+
+# -- each with a lab of its own
 
 
 def test_end_in_order_leaves_no_process_and_no_socket(lab: Place) -> None:
@@ -41,6 +112,7 @@ def test_end_in_order_leaves_no_process_and_no_socket(lab: Place) -> None:
         assert run.end(signal.SIGINT) == 0
         wait_for(lambda: lab.processes() == {}, "the end of all processes")
         assert lab.left_in_temporary() == []
+    assert (lab.folder / "instance" / "run.lock").read_text() == ""
     assert [path for path in lab.folder.rglob("*") if path.is_socket()] == []
 
 
@@ -51,29 +123,21 @@ def test_children_and_store_end_when_the_parent_is_killed(lab: Place) -> None:
         lab.wait_until_nothing_is_left()
 
 
-@pytest.mark.parametrize("containing", [" loop ", "gunicorn"])
-def test_child_that_was_killed_is_started_again(lab: Place, containing: str) -> None:
-    name = "loop" if "loop" in containing else "web"
+def test_child_that_was_killed_is_started_again(lab: Place) -> None:
     with lab.running("run", "--port", "0") as run:
         run.says("Try it")
-        killed = lab.process(containing)
-        os.kill(killed, signal.SIGKILL)
-        run.says(f"{name} was killed by SIGKILL; it is started again in 0.5 s")
-        lab.process(containing, but=killed)
-        wait_for(lambda: condition(lab, "bench-1") == "ok", "the bench")
-        assert request(f"{run.url}/weblab/sessions/api")[0] == 200
-        assert lab.labkit("fake", "new").returncode == 0
+        for name, containing in (("loop", " loop "), ("web", "gunicorn")):
+            killed, host = lab.process(containing), ready_host(lab)
+            os.kill(killed, signal.SIGKILL)
+            run.says(f"{name} was killed by SIGKILL; it is started again in 0.5 s")
+            lab.process(containing, but=killed)
+            gone = host if name == "loop" else None  # the store still shows it for a moment
+            wait_for(lambda gone=gone: ready_host(lab) not in (None, gone), "the bench")  # type: ignore[misc]
+            assert request(f"{run.url}/weblab/sessions/api")[0] == 200
+            assert lab.labkit("fake", "new").returncode == 0
+            assert lab.labkit("release", "bench-1").returncode == 0
         assert run.end(signal.SIGINT) == 0
         wait_for(lambda: lab.processes() == {}, "the end of all processes")
-
-
-def test_bench_that_cannot_be_opened_is_shown_with_the_reason_and_the_others_work(lab: Place) -> None:
-    lab.write("devices/bench-2.toml", '[console]\ndriver = "serial"\nport = "/dev/nothing-here"\n')
-    with lab.running("run", "--port", "0") as run:
-        run.says("Try it")
-        assert re.search(r"loop   bench-1  console \(simulated\)  ready", run.out)
-        assert re.search(r"loop   bench-2  console +offline", run.out)
-        assert "bench-2/console is offline: Port /dev/nothing-here" in run.out
 
 
 def test_simulate_takes_the_twin_of_every_device(place: Place) -> None:
@@ -104,19 +168,6 @@ def test_mistyped_declarations_are_all_shown_and_nothing_is_started(place: Place
     assert not (place.folder / "instance" / "store").exists()
 
 
-@pytest.mark.parametrize("same_port", [True, False])
-def test_second_run_of_a_lab_is_refused_and_the_first_one_goes_on(lab: Place, same_port: bool) -> None:
-    with lab.running("run", "--port", "0") as run:
-        run.says("Try it")
-        done = lab.labkit("run", "--port", run.url.rpartition(":")[2] if same_port else "0")
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr == (
-            f"Error: This lab already runs here (pid {run.process.pid}, {run.url}). "
-            "Use that one (labkit fake new), or stop it first: Ctrl-C where it runs.\n"
-        )
-        assert lab.labkit("fake", "new").returncode == 0
-
-
 def test_run_after_one_that_was_killed_is_not_refused(lab: Place) -> None:
     with lab.running("run", "--port", "0") as run:
         run.says("Try it")
@@ -135,20 +186,6 @@ def test_second_run_that_comes_before_the_first_one_serves_is_told_to_wait(tmp_p
         pass
 
 
-def test_likely_mistakes_are_noted_and_the_lab_runs(lab: Place) -> None:
-    for name in ("bench-2.tml", "bench-3.TOML", "bench-4.toml.txt", "README.md", ".bench-5.tml", "bench-1.toml~"):
-        lab.write(f"devices/{name}", BENCH)
-    lab.write("devices/bench-6.toml", "")
-    with lab.running("run", "--port", "0") as run:
-        run.says("Try it")
-        notes = [line.strip() for line in run.out.splitlines() if "Note:" in line]
-        assert notes == [
-            f"Note: devices/{name} is not read: the name of a bench's file ends in .toml."
-            for name in ("bench-2.tml", "bench-3.TOML", "bench-4.toml.txt")
-        ] + ["Note: bench-6 has no devices. Declare them in devices/bench-6.toml."]
-        assert re.search(r"loop   bench-6  has no devices +idle", run.out)
-
-
 def test_lab_that_listens_everywhere_gives_links_that_another_computer_can_follow(lab: Place) -> None:
     with lab.running("run", "--port", "0", "--host", "0.0.0.0") as run:
         run.says("Try it")
@@ -160,14 +197,6 @@ def test_server_name_stands_in_what_the_rlms_is_to_call(lab: Place) -> None:
     with lab.running("run", "--port", "0", SERVER_NAME="lab.example.edu", WEBLAB_SCHEME="https") as run:
         run.says("Try it")
         assert "RLMS         https://lab.example.edu/weblab/sessions/\n" in run.out
-
-
-def test_address_of_a_lab_without_an_app_is_a_page(lab: Place) -> None:
-    with lab.running("run", "--port", "0") as run:
-        run.says("Try it")
-        status, text = request(run.url)
-        assert status == 200
-        assert "This is the lab mylab" in text
 
 
 def test_port_that_is_taken_is_said_in_one_sentence(lab: Place) -> None:
@@ -197,11 +226,11 @@ def test_session_goes_on_over_the_death_of_both_children(lab: Place) -> None:
     with lab.running("run", "--port", "0", WEBLAB_TIMEOUT="90") as run:  # nobody polls while they are away
         run.says("Try it")
         assert lab.labkit("fake", "new").returncode == 0
-        killed = lab.process(" loop ")
+        killed, host = lab.process(" loop "), ready_host(lab)
         for process in (killed, lab.process("gunicorn")):
             os.kill(process, signal.SIGKILL)
         lab.process(" loop ", but=killed)
-        wait_for(lambda: condition(lab, "bench-1") == "ok", "the bench")
+        wait_for(lambda: ready_host(lab) not in (None, host), "the bench")
         status = lab.labkit("fake", "status")
         assert status.stdout.startswith("Current user")
         assert "Should finish: -" not in status.stdout
@@ -242,16 +271,3 @@ def initial_url():
 def hello():
     return "hello from the lab"
 """
-
-
-def test_mistake_in_a_declaration_stops_no_command_on_the_running_lab(lab: Place) -> None:
-    with lab.running("run", "--port", "0") as run:
-        run.says("Try it")
-        lab.write("devices/bench-9.toml", "[console]\ndriver = 'seriel'\n")
-        shown = lab.labkit("devices")
-        assert (shown.returncode, "bench-1/console" in shown.stdout) == (0, True)
-        assert shown.stderr == (
-            "Note: devices/ has 1 mistake (labkit check); what runs goes on with what it has read before.\n"
-        )
-        assert lab.labkit("bench", "drain", "bench-1").returncode == 0
-        assert lab.labkit("release", "bench-1").returncode == 0

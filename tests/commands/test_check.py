@@ -207,7 +207,7 @@ def test_app_that_cannot_be_imported_is_the_failure_where_there_is_nothing_besid
 def test_flask_weblab_check_does_the_same(place: Place, text: str, code: int) -> None:
     place.write("lab.py", APP)
     place.write("benches/bench-1.toml", text)
-    done = place.python("-m", "flask", "--app", "lab", "weblab", "check")
+    done = place.module("flask", "--app", "lab", "weblab", "check")
     assert (done.returncode, done.stderr) == (code, "")
     assert ("boudrate: unknown key" in done.stdout) == (code == 2)
 
@@ -248,7 +248,8 @@ def test_run_refuses_what_clashes_and_loop_logs_what_is_doubtful(place: Place) -
     place.write("devices/bench-2.toml", GOOD)
     done = place.labkit("run", "--port", "0")
     assert done.returncode == 2
-    assert "devices/bench-2.toml:3: [console] match.usb_serial: USB serial number 7543 is taken already" in done.stderr
+    assert "devices/bench-2.toml:3: [console] match.usb_serial: serial port with USB serial" in done.stderr
+    assert " number 7543 is taken already by bench-1/console (devices/bench-1.toml:3)" in done.stderr
     place.write("devices/bench-2.toml", DOUBTFUL)
     with place.running("loop", "--quiet") as loop:
         loop.says("declaration is doubtful: devices/bench-2.toml:3: [console] port: /dev/ttyUSB0 may be")

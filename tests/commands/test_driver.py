@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from labkit.contract.contract import RULES
-from tests.cli.program import Place
+from tests.cli.program import Place, a_place
 
 HALF_A_DRIVER = """
 import labkit_library_that_nobody_has
@@ -21,16 +18,8 @@ import labkit_library_that_nobody_has
 @pytest.fixture(scope="module")
 def place() -> Iterator[Place]:
     """A folder with nothing in it but what these tests make, one after another."""
-    top = Path(tempfile.mkdtemp(prefix="lk-"))
-    for name in ("mylab", "t"):
-        (top / name).mkdir()
-    made = Place(top / "mylab", top / "t")
-    try:
+    with a_place() as made:
         yield made
-        made.wait_until_nothing_is_left()
-    finally:
-        made.kill_all()
-        shutil.rmtree(top, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

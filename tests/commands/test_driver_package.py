@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest
 from labkit.devices.declaration import read_declarations
 from labkit.devices.plugins import load_plugins
 from labkit.store.connection import Store
-from tests.cli.program import Place
+from tests.cli.program import Place, a_place
 from tests.loop.host_bench import HostBench, Node
 from tests.rules.conftest import ROOT
 from tests.toy import wait_until
@@ -38,24 +36,16 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def package() -> Iterator[Installed]:
-    top = Path(tempfile.mkdtemp(prefix="lk-"))
-    for name in ("mylab", "t", "site"):
-        (top / name).mkdir()
-    place = Place(top / "mylab", top / "t")
-    try:
+    with a_place() as place:
         made = place.labkit("driver", "new", "blower", "--package")
         assert made.returncode == 0, made.stderr
-        source = place.folder / "labkit-blower"
+        source, site = place.folder / "labkit-blower", place.folder.parent / "site"
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
         subprocess.run(
-            [*pip, "--no-deps", "--no-build-isolation", "--target", str(top / "site"), str(source)],
+            [*pip, "--no-deps", "--no-build-isolation", "--target", str(site), str(source)],
             check=True, timeout=100, env=place.environment,
         )  # fmt: skip
-        yield Installed(source=source, site=top / "site", place=place)
-        place.wait_until_nothing_is_left()
-    finally:
-        place.kill_all()
-        shutil.rmtree(top, ignore_errors=True)
+        yield Installed(source=source, site=site, place=place)
 
 
 def test_package_has_all_that_others_need(package: Installed) -> None:

@@ -6,6 +6,8 @@ import json
 import tomllib
 from typing import Any
 
+from labkit.commands.scan import as_object, failed
+from labkit.devices.hardware import Looked
 from tests.cli.conftest import place as place
 from tests.cli.program import Place
 
@@ -90,7 +92,14 @@ def test_json_says_it_to_programs(place: Place) -> None:
         "trouble": "", "remedy": "", "declared": ["bench-1/cooler"],
     }  # fmt: skip
     assert (second["declared"], second["remedy"]) == ([], "End that program.")
-    assert {"kind": "pump", "error": "PermissionError: the pumps are locked"} in answer["failed"]
+    assert {"kind": "pump", "error": "PermissionError: the pumps are locked", "remedy": ""} in answer["failed"]
+
+
+def test_missing_library_is_said_with_the_command_that_brings_it() -> None:
+    error, remedy = "ModuleNotFoundError: No module named 'gpiod'", 'pip install "labkit[gpio]"'
+    looks = [Looked(kind="gpio", error=error, remedy=remedy)]
+    assert [*failed(looks)] == [f"The driver 'gpio' could not look for hardware: {error}. Run: {remedy}"]
+    assert as_object(looks)["failed"] == [{"kind": "gpio", "error": error, "remedy": remedy}]
 
 
 def test_bench_to_paste_has_what_is_not_declared_yet(place: Place) -> None:

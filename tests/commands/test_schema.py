@@ -102,6 +102,6 @@ def test_flask_weblab_schema_does_the_same_where_declarations_are_wrong(place: P
         "from flask import Flask\nfrom labkit import WebLab\napp = Flask(__name__)\n"
         'app.config.update(WEBLAB_USERNAME="a", WEBLAB_PASSWORD="b", SECRET_KEY="c")\nweblab = WebLab(app)\n',
     )
-    done = place.python("-m", "flask", "--app", "lab", "weblab", "schema")
+    done = place.module("flask", "--app", "lab", "weblab", "schema")
     assert (done.returncode, done.stderr) == (0, "")
     assert "serial" in json.loads(done.stdout)["$defs"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from flask import Flask
 
 from labkit import WebLab
-from labkit.commands.source import LabSource, pass_lab
+from labkit.commands.source import LabSource, declarations_are_read_later, pass_lab
 from labkit.commands.weblab import SHARED
 from labkit.errors import WebLabNotInitializedError
 from tests.cli.conftest import place as place
@@ -87,6 +88,32 @@ def test_lab_is_found_once_and_only_when_it_is_asked_for() -> None:
     assert found == []
     assert source.lab is source.lab
     assert found == [1]
+
+
+@pytest.mark.parametrize("command", SHARED, ids=lambda command: command.name)
+def test_declarations_stop_only_the_commands_that_need_good_ones(
+    command: click.Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["flask", "--app", "lab", "weblab", command.name, "--help"])
+    need = {"loop", "fake", "clean-expired-users", "run-tasks"}
+    assert declarations_are_read_later() == (command.name not in need)
+
+
+@pytest.mark.parametrize("words", [["--app", "weblab", "run"], ["run"], ["--app", "check"], []])
+def test_declarations_are_read_where_it_is_no_command_of_weblab(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["flask", *words])
+    assert not declarations_are_read_later()
+
+
+@pytest.mark.parametrize("words", [("plugins",), ("driver", "doc", "serial")], ids=" ".join)
+def test_commands_for_drivers_run_while_a_declaration_has_mistakes(place: Place, words: tuple[str, ...]) -> None:
+    place.write("lab.py", APP)
+    place.write("devices/bench-1.toml", '[console]\ndriver = "serail"\n')
+    done = place.python("-m", "flask", "--app", "lab", "weblab", *words)
+    assert (done.returncode, "serial" in done.stdout) == (0, True), done.stderr
+    assert "serail" not in done.stderr
 
 
 def test_sessions_of_flask_run_can_be_ended_by_clean_expired_users(place: Place) -> None:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from labkit.contract.contract import RULES, Outcome
 from labkit.plugin import Driver, Twin
-from labkit.testing.driver_contract import Result, tried
+from labkit.testing.driver_contract import tried
+from tests import prepared
 from tests.contract import bad_drivers, bad_twins
 from tests.contract.library_driver import PumpWithLibrary
+from tests.contract.trial import of
+from tests.prepared import Prepared
 
 FAULTS = [
     "can-be-ended-when-the-device-hangs",
@@ -49,16 +57,52 @@ BAD_TWINS = {
 }
 
 
-SLOW = {"can-be-declared-without-its-library", "leaves-nothing-behind", "opens-again-and-again"}
+LONG = (bad_drivers.DeafPump, bad_drivers.PumpThatLeaksThreads, bad_twins.TwinThatNeverNotices)
+"""Those that take longest: they begin first."""
+AHEAD = 5
+"""How many of the next ones are tried meanwhile."""
 
 
-def broken_rules(driver: type[Driver[Any]], options: dict[str, Any], meant: str) -> dict[str, str]:
-    """The rules that a driver breaks; of those that take long only the one that is meant is tried."""
-    return of(tried(driver, options, rules=[rule for rule in RULES if rule.name not in SLOW - {meant}]), Outcome.FAIL)
+class Trials:
+    """Each bad driver is tried in a process of its own, and some of the next ones meanwhile: trying is waiting."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._drivers = [*BAD, *BAD_TWINS, bad_drivers.PumpWhoseThreadDies]
+        self._begun: dict[type[Driver[Any]], Prepared] = {}
+
+    def broken_rules(self, driver: type[Driver[Any]]) -> dict[str, str]:
+        """The rules that a driver breaks, with the reasons."""
+        at = self._drivers.index(driver)
+        for one in (driver, *LONG, *self._drivers[at + 1 : at + 1 + AHEAD]):
+            if one not in self._begun:
+                self._begun[one] = self._begin(one)
+        code = self._begun[driver].wait(110)
+        assert code == 0, self._file(driver, "err").read_text()
+        return dict(json.loads(self._file(driver, "out").read_text()))
+
+    def _begin(self, driver: type[Driver[Any]]) -> Prepared:
+        meant = {**BAD, **BAD_TWINS}.get(driver, ("", ""))[0]
+        environment = {**os.environ, "PYTHONPATH": str(prepared.ROOT)}
+        with open(self._file(driver, "out"), "wb") as out, open(self._file(driver, "err"), "wb") as err:
+            return prepared.start(
+                "tests.contract.trial", [driver.__name__, meant], folder=self._folder, environment=environment,
+                out=out.fileno(), err=err.fileno(),
+            )  # fmt: skip
+
+    def _file(self, driver: type[Driver[Any]], suffix: str) -> Path:
+        return self._folder / f"{driver.__name__}.{suffix}"
+
+    def close(self) -> None:
+        for process in self._begun.values():
+            process.kill()
+            process.wait(60)
 
 
-def of(results: list[Result], outcome: Outcome) -> dict[str, str]:
-    return {result.rule.name: result.reason for result in results if result.outcome is outcome}
+@pytest.fixture(scope="module")
+def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trials]:
+    with contextlib.closing(Trials(tmp_path_factory.mktemp("trials"))) as trials:
+        yield trials
 
 
 def test_every_rule_says_what_it_checks_and_why() -> None:
@@ -81,22 +125,22 @@ def test_good_twin_bears_every_fault() -> None:
 
 
 @pytest.mark.parametrize("driver", BAD, ids=lambda driver: driver.__name__)
-def test_bad_driver_is_caught_by_the_rule_that_is_meant(driver: type[Driver[Any]]) -> None:
+def test_bad_driver_is_caught_by_the_rule_that_is_meant(driver: type[Driver[Any]], trials: Trials) -> None:
     rule, why = BAD[driver]
-    broken = broken_rules(driver, {}, rule)
+    broken = trials.broken_rules(driver)
     assert list(broken) == [rule], broken
     assert why in broken[rule]
 
 
 @pytest.mark.parametrize("twin", BAD_TWINS, ids=lambda twin: twin.__name__)
-def test_bad_twin_is_caught_by_the_fault_that_is_meant(twin: type[Twin]) -> None:
+def test_bad_twin_is_caught_by_the_fault_that_is_meant(twin: type[Twin], trials: Trials) -> None:
     rule, why = BAD_TWINS[twin]
-    broken = broken_rules(bad_twins.with_twin(twin), {"simulate": True}, rule)
+    broken = trials.broken_rules(twin)
     assert list(broken) == [rule], broken
     assert why in broken[rule]
 
 
-def test_thread_that_dies_breaks_the_rule_under_which_it_dies() -> None:
-    broken = broken_rules(bad_drivers.PumpWhoseThreadDies, {}, "")
+def test_thread_that_dies_breaks_the_rule_under_which_it_dies(trials: Trials) -> None:
+    broken = trials.broken_rules(bad_drivers.PumpWhoseThreadDies)
     assert "can-be-made-safe-in-any-state" in broken
     assert "pump-reader of ZeroDivisionError" in broken["can-be-made-safe-in-any-state"]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from labkit.devices.catalog import Catalog, catalog_of, load_catalog
+from labkit.devices.catalog import Catalog, catalog_of, read_catalog
 from labkit.devices.declaration import read_declarations
-from labkit.devices.plugins import Plugins
+from labkit.devices.plugins import Plugins, load_plugins
 from labkit.errors import DeclarationError
 from labkit.plugin import Driver, DriverOptions, Feed, command
 
@@ -148,25 +148,26 @@ def lab(tmp_path: Path) -> Path:
 
 
 def test_a_lab_with_a_driver_of_its_own_is_loaded_from_its_two_folders(lab: Path) -> None:
-    loaded = load_catalog(lab / "devices", lab / "drivers")
+    loaded = read_catalog(lab / "devices", load_plugins(lab / "drivers"))
     (fan,) = loaded.benches["bench-1"].devices
     assert fan.driver is loaded.plugins.drivers["fan"]
     assert list(loaded.published("bench-1")["devices"]["fan"]["commands"]) == ["turn"]
 
 
 def test_a_simulated_lab_publishes_its_twins_under_the_drivers_kind(lab: Path) -> None:
-    fan = load_catalog(lab / "devices", lab / "drivers", simulate=True).published("bench-1")["devices"]["fan"]
+    loaded = read_catalog(lab / "devices", load_plugins(lab / "drivers"), simulate=True)
+    fan = loaded.published("bench-1")["devices"]["fan"]
     assert (fan["kind"], list(fan["commands"])) == ("fan", ["turn", "stick"])
 
 
 def test_a_lab_without_folders_has_no_benches(tmp_path: Path) -> None:
-    assert dict(load_catalog(tmp_path / "devices", tmp_path / "drivers").benches) == {}
+    assert dict(read_catalog(tmp_path / "devices", load_plugins(tmp_path / "drivers")).benches) == {}
 
 
 def test_a_lab_whose_driver_is_broken_does_not_start_and_says_why(lab: Path) -> None:
     (lab / "drivers" / "fan.py").write_text("import no_such_library\n" + FAN)
     with pytest.raises(DeclarationError) as refused:
-        load_catalog(lab / "devices", lab / "drivers")
+        read_catalog(lab / "devices", load_plugins(lab / "drivers"))
     (problem,) = refused.value.problems
     assert problem.startswith("devices/bench-1.toml:2: [fan] driver: there is no driver 'fan'. Known drivers: ")
     assert problem.endswith(

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from labkit.devices.catalog import load_catalog
+from labkit.devices.catalog import read_catalog
 from labkit.devices.declaration import check_declarations, read_declarations
-from labkit.devices.plugins import Plugins
+from labkit.devices.plugins import Plugins, load_plugins
 from labkit.errors import DeclarationError
 from labkit.plugin import Doubt, Driver, DriverOptions, OptionError, Secret, Takes
+from labkit_plugins.camera import Camera
+from labkit_plugins.serial import SerialPort
 
 
 class Quiet:
@@ -68,6 +70,7 @@ class Box(Quiet, Driver[BoxOptions]):
 
 
 PLUGINS = Plugins(drivers={"box": Box})
+USB_PLUGINS = Plugins(drivers={"serial": SerialPort, "camera": Camera})
 HINT = "If the two benches are on different machines, name the machine of each in its [bench]."
 
 
@@ -175,6 +178,86 @@ def test_driver_that_raises_when_it_is_asked_is_named(folder: Path, method: str,
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "kind", "answer"),
+    [
+        ("takes", "Takes", ["slot 1"]),
+        ("takes", "Takes", [Doubt(message="may be any box.")]),
+        ("takes", "Takes", [Takes(what=None)]),  # type: ignore[arg-type]
+        ("takes", "Takes", [Takes(what="slot 1", path=("host"))]),  # type: ignore[arg-type] # a comma is missing
+        ("takes", "Takes", [Takes(what="slot 1", path=(None,))]),  # type: ignore[arg-type]
+        ("takes", "Takes", [Takes(what="slot", match={"usb_id": "2341:0043"})]),  # type: ignore[arg-type]
+        ("doubts", "Doubt", ["may be any box."]),
+        ("doubts", "Doubt", [Doubt(message=3)]),  # type: ignore[arg-type]
+        ("doubts", "Doubt", "may be any box."),
+    ],
+)
+def test_driver_that_answers_something_else_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, method: str, kind: str, answer: Any
+) -> None:
+    monkeypatch.setattr(BoxOptions, method, lambda self: answer)
+    write(folder, "bench-1", box("one", "number = 1"))
+    write(folder, "bench-2", box("two", "number = 2"))
+    problems = said(folder)
+    assert len(problems) == 2
+    for problem, device in zip(problems, ("bench-1.toml:1: [one]", "bench-2.toml:1: [two]"), strict=True):
+        assert problem.startswith(f"devices/{device} the driver 'box' could not ")
+        assert f"TypeError: it returned {answer[0]!r} where labkit.plugin.{kind} belongs" in problem
+        assert problem.endswith("This is a fault of the driver.")
+
+
+@pytest.mark.parametrize("method", ["takes", "doubts"])
+def test_driver_that_answers_nothing_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setattr(BoxOptions, method, lambda self: None)
+    write(folder, "bench-1", box("one", "number = 1"))
+    assert len(said(folder)) == 1
+    assert "This is a fault of the driver." in said(folder)[0]
+
+
+# -- USB devices, which may be said in several ways
+
+SERIAL, ID, OTHER_ID = 'usb_serial = "7543"', 'usb_id = "2341:0043"', 'usb_id = "1a86:7523"'
+FIRST, THIRD = "usb_interface = 0", "usb_interface = 2"
+
+
+@pytest.mark.parametrize("kind", ["serial", "camera"])
+@pytest.mark.parametrize(
+    ("one", "other", "clash"),
+    [
+        ([SERIAL], [SERIAL], True),
+        ([ID], [ID], True),
+        ([FIRST], [FIRST], True),
+        ([SERIAL], [SERIAL, ID], True),
+        ([SERIAL], [SERIAL, FIRST], True),
+        ([ID], [SERIAL, ID], True),
+        ([FIRST], [SERIAL, FIRST], True),
+        ([SERIAL, FIRST], [SERIAL, ID], True),
+        ([SERIAL, FIRST], [SERIAL, THIRD], False),
+        ([SERIAL, ID], [SERIAL, OTHER_ID], False),
+        ([ID], [OTHER_ID], False),
+        ([SERIAL], [ID], False),  # one of them would have to say more: it may be, and mostly is not
+        ([SERIAL, FIRST], [OTHER_ID, FIRST], False),
+    ],
+)
+def test_two_matches_clash_where_both_may_mean_one_device(
+    folder: Path, kind: str, one: list[str], other: list[str], clash: bool
+) -> None:
+    for first, second in ((one, other), (other, one)):
+        tables = (f'[{name}]\ndriver = "{kind}"\nmatch = {{ {", ".join(match)} }}\n' for name, match in
+                  (("a", first), ("b", second)))  # fmt: skip
+        write(folder, "bench-1", "".join(tables))
+        found = check_declarations(folder, USB_PLUGINS).problems
+        assert [(problem.where, " is taken already by bench-1/a " in problem.message) for problem in found] == (
+            [("b", True)] if clash else []
+        )
+
+
+def test_camera_and_serial_port_of_one_device_are_two_things(folder: Path) -> None:
+    tables = (f'[{kind}]\ndriver = "{kind}"\nmatch = {{ {SERIAL} }}\n' for kind in ("serial", "camera"))
+    write(folder, "bench-1", "".join(tables))
+    assert check_declarations(folder, USB_PLUGINS).findings == []
+
+
 # -- doubts
 
 
@@ -188,7 +271,7 @@ def test_doubt_is_a_warning_and_the_bench_is_good(folder: Path) -> None:
 
 def test_catalog_keeps_the_warnings_for_the_log(tmp_path: Path, folder: Path) -> None:
     write(folder, "bench-1", '[a]\ndriver = "serial"\nport = "/dev/ttyUSB0"\n')
-    (warning,) = load_catalog(folder, tmp_path / "drivers").warnings
+    (warning,) = read_catalog(folder, load_plugins(tmp_path / "drivers")).warnings
     assert str(warning).startswith("devices/bench-1.toml:3: [a] port: /dev/ttyUSB0 may be another device")
 
 

@@ -12,6 +12,7 @@ import pytest
 from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration
 from labkit.devices.hardware import Looked, look
 from labkit.plugin import Driver, DriverOptions, Found, Takes, UsbMatch
+from tests.devices.test_missing_library import installed as installed
 
 
 class FanOptions(DriverOptions):
@@ -22,6 +23,8 @@ class FanOptions(DriverOptions):
     match: UsbMatch | None = None
 
     def takes(self) -> Sequence[Takes]:
+        if self.path == "raises":
+            raise KeyError("path")
         return [] if self.slot is None else [Takes(what=f"slot {self.slot}", path=("slot",))]
 
 
@@ -85,6 +88,17 @@ def test_driver_that_fails_is_shown_beside_what_others_found(answer: Any, error:
     bad, good = look({"bad": driver("bad", answer), "fan": driver("fan", [FOUND])})
     assert bad == Looked(kind="bad", error=error)
     assert [seen.found for seen in good.seen] == [FOUND]
+
+
+@pytest.mark.usefixtures("installed")
+def test_driver_whose_library_is_missing_is_shown_with_the_command_that_brings_it() -> None:
+    missing = ModuleNotFoundError("No module named 'gpiod'", name="gpiod")
+    (bad,) = look({"bad": driver("bad", lambda: raise_it(missing))})
+    assert bad.remedy == 'pip install "labkit[gpio]"'
+
+
+def test_driver_that_cannot_say_what_it_takes_hides_nothing_that_was_found() -> None:
+    assert marks(FOUND, declared("cooler", path="raises"), declared("pump", slot=1)) == ("bench-1/pump",)
 
 
 def test_driver_that_hangs_costs_nobody_else_what_was_found() -> None:

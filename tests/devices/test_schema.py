@@ -126,6 +126,7 @@ def test_what_the_reader_refuses_is_bad(text: str, tmp_path: Path) -> None:
 
 ONLY_THE_READER = {
     "a usb serial twice",
+    "a usb device that another match may mean, too",
     "a gpio line twice across benches",
     "a port twice on one bench",
     "a line twice within a device",

@@ -22,9 +22,10 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.complaints import note_complaints
 from tests.cli.program import GUARD, Place, wait_for
 from tests.docs.markdown import commands_in
-from tests.flows.harness import Rlms, Student
+from tests.flows.people import Rlms, Student
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 AS_SHIPPED = 'SECRET_KEY="replace me"'
@@ -208,8 +209,7 @@ def page_of(browser: Browser, student: Student, path: str) -> Iterator[Page]:
     context.add_cookies([{"name": name, "value": value, "url": home} for name, value in student.cookies.items()])
     expect.set_options(timeout=PATIENCE)
     page = context.new_page()
-    page.on("console", lambda message: complaints.extend([message.text] if message.type == "error" else []))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    note_complaints(page, complaints)
     page.on("request", lambda request: complaints.extend([] if request.url.startswith(home) else [request.url]))
     try:
         page.goto(home + path)

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.cli.program import wait_for
 from tests.docs.running_scene import Scene, page_of, scene
-from tests.flows.harness import Student
+from tests.flows.people import Student
 
 
 @pytest.fixture(scope="module")

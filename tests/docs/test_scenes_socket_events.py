@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.cli.program import wait_for
 from tests.docs.running_scene import Scene, page_of, scene
-from tests.flows.harness import ClientInOrder, Student
+from tests.flows.people import ClientInOrder, Student
 
 ALL_OFF = {1: False, 2: False, 3: False, 4: False}
 

@@ -1,4 +1,4 @@
-"""A whole lab in real processes: store, boards behind real ptys, web and loop, an RLMS and students. For flow tests.
+"""A whole lab in real processes: store, boards behind real ptys, web and loop. For flow tests; `people` use it.
 
 Every flow runs in both layouts: `services` (a web process that only serves, and a loop) and `threads` (one web process
 that does everything).
@@ -6,25 +6,14 @@ that does everything).
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from http.cookies import SimpleCookie
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import engineio
-import socketio
 
 from labkit.store.connection import Store
 from labkit.store.processes import Processes
@@ -32,194 +21,11 @@ from labkit.store.reservations import BenchView, Reservations
 from labkit.store.sessions import Sessions
 from labkit.testing.board import BoardProcess
 from labkit.testing.store import StoreServer
+from tests import prepared
+from tests.flows.people import Rlms, eventually
+from tests.prepared import ROOT, Prepared
 
-ROOT = Path(__file__).parents[2]
 LAYOUTS = ("services", "threads")
-
-
-def eventually(check: Callable[[], Any], seconds: float = 30.0, what: str = "") -> Any:
-    """Wait until something is true, and return it; the limit only keeps a failing test from hanging."""
-    until = time.monotonic() + seconds
-    while True:
-        found = check()
-        if found or time.monotonic() > until:
-            assert found, f"{what or check} did not come true within {seconds} s"
-            return found
-        time.sleep(0.02)
-
-
-class Http:
-    """One person's HTTP: keeps cookies, follows nothing."""
-
-    def __init__(self, port: int, headers: dict[str, str] | None = None):
-        self.port = port
-        self.headers = headers or {}
-        self.cookies: dict[str, str] = {}
-
-    def ask(
-        self, method: str, path: str, body: Any = None, *, timeout: float = 60.0
-    ) -> tuple[int, Any, dict[str, str]]:
-        """Returns (status, JSON or text, headers)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
-        headers = dict(self.headers)
-        if self.cookies:
-            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
-        with contextlib.closing(connection):
-            connection.request(method, path, data, headers)
-            answer = connection.getresponse()
-            content = answer.read()
-            for header in answer.headers.get_all("Set-Cookie") or []:
-                self.cookies.update({name: morsel.value for name, morsel in SimpleCookie(header).items()})
-            kind = answer.headers.get_content_type()
-        parsed = json.loads(content) if kind == "application/json" else content.decode()
-        return answer.status, parsed, dict(answer.headers)
-
-
-class Rlms(Http):
-    """The outside system that sends users."""
-
-    def __init__(self, port: int):
-        super().__init__(port, {"Authorization": "Basic " + base64.b64encode(b"rlms:secret").decode()})
-
-    def start(
-        self, name: str = "ada", *, length: float = 60.0, client: dict[str, Any] | None = None
-    ) -> tuple[int, Any]:
-        body = {
-            "client_initial_data": client or {},
-            "server_initial_data": {"request.username": name, "priority.queue.slot.length": length},
-            "back": "http://rlms.invalid/back",
-        }
-        return self.ask("POST", "/weblab/sessions/", body)[:2]
-
-    def must_start(self, name: str = "ada", **options: Any) -> Student:
-        status, answer = self.start(name, **options)
-        assert status == 200, answer
-        return Student(self.port, answer["session_id"], answer["url"])
-
-    def status(self, session_id: str) -> float:
-        status, answer, _ = self.ask("GET", f"/weblab/sessions/{session_id}/status")
-        assert status == 200, answer
-        return float(answer["should_finish"])
-
-    def dispose(self, session_id: str) -> dict[str, Any]:
-        status, answer, _ = self.ask("POST", f"/weblab/sessions/{session_id}", {"action": "delete"})
-        assert status == 200, answer
-        return dict(answer)
-
-
-class Student(Http):
-    """A student's browser, without the pixels."""
-
-    def __init__(self, port: int, session_id: str, url: str):
-        super().__init__(port)
-        self.session_id = session_id
-        self.url = url
-
-    def enter(self) -> Student:
-        """Follow the callback link."""
-        status, _, _ = self.ask("GET", urlsplit(self.url).path)
-        assert status == 302
-        return self
-
-    def socket(self) -> Page:
-        return Page(self)
-
-
-class EngineInOrder(engineio.Client):  # type: ignore[misc]
-    """Handles messages in the order of their coming, and goes without ceremony, as a browser does that is closed.
-
-    By itself the client gives each message a thread of its own, and mixes up the frames of those with bytes; and when
-    it goes it waits 3 s for a good-bye that may have been said already.
-    """
-
-    def _trigger_event(self, event: str, *args: Any, **options: Any) -> Any:
-        return super()._trigger_event(event, *args, **{**options, "run_async": False})
-
-    def disconnect(self, abort: bool = False, reason: str | None = None) -> None:
-        self.cut()
-        if threading.current_thread() is not self.read_loop_task:  # that one ends by itself now
-            super().disconnect(reason=reason)
-
-    def cut(self) -> None:
-        """Break the connection."""
-        if self.ws is not None and self.ws.sock is not None:
-            self.ws.connected = False
-            with contextlib.suppress(OSError):
-                self.ws.sock.shutdown(socket.SHUT_RDWR)
-
-    def end(self) -> None:
-        """Disconnect, and wait until nothing of the connection is left."""
-        self.disconnect()
-        self.wait()
-        if self.ws is not None:
-            self.ws.shutdown()
-
-
-class ClientInOrder(socketio.Client):  # type: ignore[misc]
-    def _engineio_client_class(self) -> type[engineio.Client]:
-        return EngineInOrder
-
-
-class Page:
-    """The student's page as its socket sees it. Use it as a context."""
-
-    def __init__(self, student: Student):
-        cookies = "; ".join(f"{name}={value}" for name, value in student.cookies.items())
-        self.received: list[dict[str, Any]] = []
-        self.sessions: list[dict[str, Any]] = []
-        self.devices: list[dict[str, Any]] = []
-        self.refusals: list[Any] = []
-        self.client = ClientInOrder(reconnection=False)
-        self.client.on("feed", self.received.append)
-        self.client.on("session", self.sessions.append)
-        self.client.on("device", self.devices.append)
-        self.client.on("connect_error", self.refusals.append)
-        self._where = (f"http://127.0.0.1:{student.port}", {"Cookie": cookies})
-
-    def __enter__(self) -> Page:
-        url, headers = self._where
-        try:
-            self.client.connect(
-                url, headers=headers, transports=["websocket"], socketio_path="/labkit/socket.io", wait_timeout=10
-            )
-        except BaseException:
-            self.client.eio.end()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.client.eio.end()
-
-    def ask(self, event: str, data: Any = None) -> dict[str, Any]:
-        return dict(self.client.call(event, data or {}, timeout=30))
-
-    def subscribe(self, device: str, cursor: str | None = None) -> None:
-        answer = self.ask("subscribe", {"device": device, "feed": "received", "cursor": cursor})
-        assert answer["ok"], answer
-
-    def write(self, device: str, data: bytes) -> dict[str, Any]:
-        return self.ask("call", {"device": device, "command": "write", "args": [data], "kwargs": {}})
-
-    def wait_bytes(self, expected: bytes = b"") -> bytes:
-        """Wait until the page has got these bytes ('': any), and return all that it has."""
-        eventually(lambda: self.received and expected in self.bytes(), what=f"{expected!r} on the page")
-        return self.bytes()
-
-    def bytes(self) -> bytes:
-        """All bytes that the page has got."""
-        return b"".join(entry["data"] for entry in list(self.received))
-
-    @property
-    def cursor(self) -> str | None:
-        """Up to where the page has the feed, as a page that is reloaded knows it."""
-        received = list(self.received)
-        return str(received[-1]["cursor"]) if received else None
-
-    def cut(self) -> None:
-        """Break the connection as a network does: nobody says good-bye."""
-        self.client.eio.cut()
-        self.client.eio.wait()
 
 
 class FlowLab:
@@ -233,7 +39,7 @@ class FlowLab:
         self.port = port
         self.settings = {"WEBLAB_REDIS_URL": store.url, "WEBLAB_TIMEOUT": 60, **(settings or {})}
         self.boards: list[BoardProcess] = []
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Prepared] = []
         (folder / "devices").mkdir()
         for number in range(1, benches + 1):
             self._make_bench(f"bench-{number}")
@@ -249,54 +55,42 @@ class FlowLab:
 
     # -- processes
 
-    def start_process(self, arguments: Sequence[str], *, name: str = "", **settings: Any) -> subprocess.Popen[bytes]:
-        """Start a process of the lab. name: it pauses at steps for which there is a file `pause-<step>-<name>`."""
+    def start_process(self, module: str, arguments: Sequence[str], *, name: str = "", **settings: Any) -> Prepared:
+        """Start a process of the lab, `python -m module ...`.
+
+        name: it pauses at steps for which there is a file `pause-<step>-<name>`."""
         environment = {
             **os.environ, "FLOW_FOLDER": str(self.folder), "FLOW_SETTINGS": json.dumps({**self.settings, **settings}),
             "PYTHONPATH": str(ROOT), **({"FLOW_NAME": name} if name else {}),
         }  # fmt: skip
         log = open(self.folder / f"process-{len(self.processes)}.log", "wb")  # noqa: SIM115
         with log:
-            process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log
-            )  # fmt: skip
+            process = prepared.start(
+                module, arguments, folder=self.folder, environment=environment, out=log.fileno(), err=log.fileno()
+            )
         self.processes.append(process)
         return process
 
-    def loop(self, *, name: str = "", **settings: Any) -> subprocess.Popen[bytes]:
+    def loop(self, *, name: str = "", **settings: Any) -> Prepared:
         """Start `labkit loop`."""
-        return self.start_process(
-            ["-m", "labkit.cli", "--app", "tests.flows.lab_app:app", "loop"], name=name, **settings
-        )
+        return self.start_process("labkit.cli", ["--app", "tests.flows.lab_app:app", "loop"], name=name, **settings)
 
-    def web(self, *, port: int | None = None, name: str = "") -> subprocess.Popen[bytes]:
+    def web(self, *, port: int | None = None, name: str = "") -> Prepared:
         """Start a web process that only serves."""
         bind = f"127.0.0.1:{port or self.port}"
-        gunicorn = [
-            "-m",
-            "gunicorn",
-            "-k",
-            "gthread",
-            "--threads",
-            "60",
-            "--no-control-socket",
-            "--graceful-timeout",
-            "1",
-        ]
-        arguments = [*gunicorn, "-b", bind, "tests.flows.lab_app:app"]
-        process = self.start_process(arguments, name=name, WEBLAB_NO_THREAD=True)
+        how = ["-k", "gthread", "--threads", "60", "--no-control-socket", "--graceful-timeout", "1", "-b", bind]
+        process = self.start_process("gunicorn", [*how, "tests.flows.lab_app:app"], name=name, WEBLAB_NO_THREAD=True)
         self._wait_for_web(port or self.port, process)
         return process
 
-    def threaded_web(self, *, port: int | None = None) -> subprocess.Popen[bytes]:
+    def threaded_web(self, *, port: int | None = None) -> Prepared:
         """Start a web process that does everything in threads of its own."""
         number = port or self.port
-        process = self.start_process(["-m", "flask", "--app", "tests.flows.lab_app:app", "run", "--port", str(number)])
+        process = self.start_process("flask", ["--app", "tests.flows.lab_app:app", "run", "--port", str(number)])
         self._wait_for_web(number, process)
         return process
 
-    def _wait_for_web(self, port: int, process: subprocess.Popen[bytes]) -> None:
+    def _wait_for_web(self, port: int, process: Prepared) -> None:
         def answers() -> bool:
             assert process.poll() is None, self.logs()
             with contextlib.suppress(OSError):
@@ -315,7 +109,7 @@ class FlowLab:
         self.wait_free()
         return self
 
-    def kill(self, process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
+    def kill(self, process: Prepared, number: int = signal.SIGKILL) -> None:
         process.send_signal(number)
         process.wait(30)
 
@@ -325,10 +119,8 @@ class FlowLab:
             **os.environ, "FLOW_FOLDER": str(self.folder), "FLOW_SETTINGS": json.dumps(self.settings),
             "PYTHONPATH": str(ROOT), "COLUMNS": "200", "TZ": "UTC",
         }  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, "-m", "labkit.cli", "--app", "tests.flows.lab_app:app", *arguments], cwd=self.folder,
-            env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        command = ["--app", "tests.flows.lab_app:app", *arguments]
+        done = prepared.run("labkit.cli", command, folder=self.folder, environment=environment, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

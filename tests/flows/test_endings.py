@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.harness import LAYOUTS, FlowLab, Http, Student, eventually, flow_lab
+from tests.flows.harness import LAYOUTS, FlowLab, flow_lab
+from tests.flows.people import Http, Student, eventually
 from tests.flows.visit import Visit, dispose, visit
 
 DELETING = {"message": "Deleting", "finished": False, "ask_again": 2, "should_finish": 2}
@@ -183,7 +184,7 @@ def test_an_on_dispose_that_hangs_and_wakes_up_too_late(short_lab: FlowLab) -> N
 def test_admin(lab: FlowLab) -> None:
     """`flask weblab release`, from a process that has neither host nor threads."""
     with visit(lab, "ada") as ada:
-        command = lab.start_process(["-m", "flask", "--app", "tests.flows.lab_app:app", "weblab", "release", "bench-1"])
+        command = lab.start_process("flask", ["--app", "tests.flows.lab_app:app", "weblab", "release", "bench-1"])
         assert command.wait(60) == 0
         ada.assert_out("admin")
         assert lab.rlms.status(ada.session_id) == -1

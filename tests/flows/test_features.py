@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from labkit.store.reservations import Duty
-from tests.flows.harness import LAYOUTS, FlowLab, eventually
+from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.people import eventually
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

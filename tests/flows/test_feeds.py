@@ -15,7 +15,8 @@ import pytest
 import websocket
 
 from labkit_plugins.serial.firmware import Firmware
-from tests.flows.harness import LAYOUTS, FlowLab, Page, Student, eventually
+from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.people import Page, Student, eventually
 from tests.flows.visit import Visit, dispose, visit
 
 CONSOLE = "bench-1/console"

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.harness import LAYOUTS, FlowLab, Page, Student, eventually
+from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.people import Page, Student, eventually
 
 CAMERA = "bench-1/camera"
 DRIVER = """

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.harness import LAYOUTS, FlowLab, eventually
+from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.people import eventually
 
 IN_HOOKS = {"run_sync": True}
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.harness import LAYOUTS, FlowLab, Page, eventually
+from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.people import Page, eventually
 from tests.flows.visit import SAFE
 
 CONSOLE = "bench-1/console"

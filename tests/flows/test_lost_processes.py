@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.harness import FlowLab, Student, eventually
+from tests.flows.harness import FlowLab
+from tests.flows.people import Student, eventually
 
 
 def ask_in_background(student: Student, line: str, until: str) -> tuple[threading.Thread, list[Any]]:

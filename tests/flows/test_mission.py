@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.harness import LAYOUTS, FlowLab, Student, eventually
+from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.people import Student, eventually
 from tests.flows.visit import SAFE, dispose
 
 BY_HAND: dict[str, Any] = {"acquire": {}}

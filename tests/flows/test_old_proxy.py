@@ -16,7 +16,8 @@ from labkit.store.calls import Call, Calls
 from labkit.store.processes import Processes
 from labkit.store.reservations import Reservations
 from labkit.store.sessions import EndReason
-from tests.flows.harness import LAYOUTS, FlowLab, eventually
+from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.people import eventually
 
 
 def proxy_of(lab: FlowLab, session_id: str, process: LabProcess) -> DeviceProxy:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.flows.harness import LAYOUTS, FlowLab, Student, eventually
+from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.people import Student, eventually
 
 LAMP = """
 import os

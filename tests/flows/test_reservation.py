@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from labkit.devices.reservation import time_text
-from tests.flows.harness import LAYOUTS, FlowLab, Rlms, eventually
+from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.people import Rlms, eventually
 from tests.flows.visit import SAFE, dispose
 
 BENCHES = ("bench-1", "bench-2", "bench-3")

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from labkit.store.reservations import Duty
 from labkit.testing.board import BoardProcess
-from tests.flows.harness import FlowLab, eventually
+from tests.flows.harness import FlowLab
+from tests.flows.people import eventually
 from tests.flows.visit import SAFE
 
 ON = b"led 1 on\r"

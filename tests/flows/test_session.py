@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.flows.harness import LAYOUTS, FlowLab, eventually
+from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.people import eventually
 
 CONSOLE = "bench-1/console"
 

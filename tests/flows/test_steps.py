@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from labkit.sessions import EndStep, StartStep
-from tests.flows.harness import FlowLab, Rlms, eventually
+from tests.flows.harness import FlowLab
+from tests.flows.people import Rlms, eventually
 
 FAST = {"LABKIT_RELEASE_TIMEOUT": 5, "LABKIT_DISPOSE_TIMEOUT": 10, "LABKIT_TASK_STOP": 5}
 HOW = ("killed", "stopped")

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from labkit.store.connection import Store
 from labkit.store.processes import Processes
 from labkit.testing.store import StoreServer
-from tests.flows.harness import FlowLab, eventually
+from tests.flows.harness import FlowLab
+from tests.flows.people import eventually
 
 
 def fence_of(lab: FlowLab, session_id: str) -> int:

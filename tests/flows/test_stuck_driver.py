@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.flows.harness import FlowLab, eventually
+from tests.flows.harness import FlowLab
+from tests.flows.people import eventually
 
 STUCK = """
 import threading

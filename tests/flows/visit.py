@@ -14,7 +14,8 @@ import pytest
 import socketio.exceptions
 
 from labkit.testing.board import BoardProcess
-from tests.flows.harness import FlowLab, Page, Student, eventually
+from tests.flows.harness import FlowLab
+from tests.flows.people import Page, Student, eventually
 
 SAFE = b"\x03halt\r"
 """What the benches of the harness are made safe with."""

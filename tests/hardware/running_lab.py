@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.flows.harness import Http, Page, Rlms, Student
+from tests.flows.people import Http, Page, Rlms, Student
 from tests.hardware.hands import CHIP, LONG, USB_SERIAL, cameras, wait_for
 
 RED, BUTTON = 3, 5

@@ -89,10 +89,11 @@ class RunnerBench:
             self._open, DEVICE, self.port, hold=hold, safe_seconds=safe_seconds, health_interval=health_interval
         )
 
-    def _open(self, on_lost: Callable[[str], None]) -> OpenDevice:
+    def _open(self, on_lost: Callable[[str], None], on_driver: Callable[[Toy], None]) -> OpenDevice:
         outlet = Outlet(self.heard)
         toy = self._driver(ToyOptions(world=self.world.name), Link(DEVICE, self._folder, outlet, on_lost))
         device = OpenDevice(toy, outlet)
+        on_driver(toy)
         try:
             toy.open()
         except BaseException:

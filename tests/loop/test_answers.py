@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from labkit.errors import SafeStateError
-from labkit.loop.answers import described
+from labkit.loop.answers import described, text_of
 
 
 def raised(work: Callable[[], object]) -> BaseException:
@@ -37,3 +37,17 @@ def test_what_a_driver_says_itself_needs_no_place() -> None:
         raise SafeStateError("The fan still turns.")
 
     assert described(raised(work)) == "SafeStateError: The fan still turns."
+
+
+class Broken(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("and a library calls exit")
+
+
+def test_an_error_that_can_not_be_read_is_put_into_words_as_well() -> None:
+    def work() -> None:
+        raise Broken
+
+    error = raised(work)
+    assert text_of(error) == "its error can't be read: str() of it raises"
+    assert described(error).startswith("Broken: its error can't be read")

@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 from labkit import errors
-from labkit.loop.blame import blame_for, remedy_for
+from labkit.loop.blame import blame_for
 from labkit.store.reservations import Blame, Condition
+from tests.devices.test_missing_library import installed as installed
+from tests.devices.test_missing_library import raised_from
 from tests.loop.runner_bench import RunnerBench
-
-
-def raised_from(error: Exception, cause: Exception) -> Exception:
-    """The error as a driver raises it from another one."""
-    try:
-        raise error from cause
-    except Exception as found:
-        return found
 
 
 def os_error(number: int) -> OSError:
@@ -88,37 +82,6 @@ def test_what_was_only_being_handled_counts_too_unless_it_is_hidden() -> None:
             return error
 
     assert (blame_for(fails(False)), blame_for(fails(True))) == (Blame.LAB, Blame.DRIVER)
-
-
-@pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """labkit as it is installed: what its extras bring is in its metadata."""
-    folder = tmp_path / "labkit-9.dist-info"
-    folder.mkdir()
-    (folder / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: labkit\nVersion: 9\nRequires-Dist: click\n"
-        "Requires-Dist: gpiod>=2.2; extra == 'gpio'\nRequires-Dist: av>=14; extra == \"camera\"\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("error", "command"),
-    [
-        (ModuleNotFoundError("No module named 'gpiod'", name="gpiod"), 'pip install "labkit[gpio]"'),
-        (ModuleNotFoundError("No module named 'av.video'", name="av.video"), 'pip install "labkit[camera]"'),
-        (
-            raised_from(RuntimeError("why"), ModuleNotFoundError("No module named 'av'", name="av")),
-            'pip install "labkit[camera]"',
-        ),
-        (ModuleNotFoundError("No module named 'click'", name="click"), ""),
-        (ModuleNotFoundError("No module named 'theirs'", name="theirs"), ""),
-        (ImportError("cannot import name 'x'"), ""),
-        (ValueError("a bug"), ""),
-    ],
-)
-def test_missing_library_of_an_extra_has_its_command(installed: None, error: Exception, command: str) -> None:
-    assert remedy_for(error) == command
 
 
 def test_device_whose_library_is_missing_says_what_brings_it(installed: None, tmp_path: Path) -> None:

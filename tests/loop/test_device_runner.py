@@ -242,7 +242,7 @@ def test_interrupt_of_what_is_over_does_nothing(bench: RunnerBench) -> None:
     done = operation.Operation(what="write", fence=1, started=0.0, until=1.0)
     done.finish()
     told = threading.Event()
-    operation.interrupt(done, bench.toy, "late", lambda _: told.set())
+    operation.interrupt(done, lambda: bench.toy, "late", lambda _: told.set())
     wait_until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("interrupt:")])
     assert "interrupt" not in bench.world.acts
     assert not told.is_set()

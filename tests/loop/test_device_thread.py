@@ -5,16 +5,39 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from labkit.errors import SafeStateError
+from labkit.errors import DeviceOfflineError, SafeStateError
 from labkit.loop import device_state
 from labkit.store.reservations import Blame, Condition
 from tests.loop.runner_bench import RunnerBench
-from tests.toy import Toy
+from tests.toy import GUARD, Toy
 
 WORST = [asyncio.CancelledError("cancelled"), SystemExit("a library calls exit")]
+
+
+class Mute(Exception):
+    """An error whose author has made a mistake in it."""
+
+    def __str__(self) -> str:
+        raise AttributeError("no text")
+
+
+class MuteOffline(DeviceOfflineError):
+    """The same, with a meaning for labkit."""
+
+    def __str__(self) -> str:
+        raise AttributeError("no text")
+
+
+class Unbearable(Exception):
+    """An error that can't even be asked what it is, so that nothing can be done with it, nor logged."""
+
+    @property
+    def __class__(self) -> Any:
+        raise RuntimeError("not even that")
 
 
 class Looked(Toy):
@@ -94,3 +117,73 @@ def test_long_reason_is_cut(bench: RunnerBench) -> None:
     bench.world.failing["make_safe"] = SafeStateError("x" * 300_000)
     bench.start()
     assert len(bench.runner.reason) == device_state.LONGEST_REASON
+
+
+# -- errors that can't be read
+
+
+BROKEN = [Mute, Unbearable]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_device_is_not_ok_while_what_it_fails_with_can_not_be_read(bench: RunnerBench, broken: type[Exception]) -> None:
+    bench.world.failing["make_safe"] = broken()
+    bench.start()
+    assert bench.runner.facts[0] is Condition.FAULTY
+    assert bench.runner.facts[3] is Blame.DRIVER
+    assert bench.world.open_now == 0
+    bench.world.failing.clear()
+    assert bench.ready(2).value is True
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_release_is_dealt_with_whatever_making_safe_raises(bench: RunnerBench, broken: type[Exception]) -> None:
+    bench.start()
+    bench.world.failing["make_safe"] = broken()
+    release(bench, 2)
+    assert bench.port.reports[-1][0] is Condition.FAULTY
+    assert bench.world.open_now == 0
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_start_hears_that_its_device_is_not_ready_whatever_it_raises(
+    bench: RunnerBench, broken: type[Exception]
+) -> None:
+    bench.start()
+    bench.world.failing["make_safe"] = broken()
+    assert bench.ready(2).error in ("DeviceFaultyError", "CallLostError")
+    assert bench.runner.facts[0] is Condition.FAULTY
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_device_is_closed_at_the_stop_whatever_making_safe_raises(bench: RunnerBench, broken: type[Exception]) -> None:
+    bench.start()
+    bench.world.failing["make_safe"] = broken()
+    assert bench.stop() == []
+    assert bench.world.open_now == 0
+    assert bench.port.reports[-1][0] is not Condition.OK
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_call_is_answered_and_over_whatever_it_raises(bench: RunnerBench, broken: type[Exception]) -> None:
+    bench.start()
+    gate, bench.world.failing["hang"] = bench.world.hold("hang"), broken()
+    call = bench.call("hang")
+    bench.acts("hang hangs")
+    operation = bench.runner._occupation.now
+    gate.set()
+    assert bench.answer(call).error in ("DriverError", "CallLostError")
+    assert operation is not None
+    assert operation.done.wait(GUARD)
+    bench.world.failing.clear()
+    assert bench.ready(2).value is True
+    assert bench.ask("write", "next", fence=2).value == "next"
+
+
+def test_device_that_went_away_is_offline_also_where_it_can_not_say_so(bench: RunnerBench) -> None:
+    bench.start()
+    bench.world.failing["hang"] = MuteOffline("")
+    bench.world.offline()
+    assert bench.ask("hang").error == "MuteOffline"
+    bench.condition(Condition.OFFLINE)
+    assert bench.world.open_now == 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,13 @@ from labkit.devices.plugins import Plugins
 from labkit.errors import CallLostError, DeviceError, DriverError, ReservationLostError, SafeStateError
 from labkit.loop import device_state, operation
 from labkit.store.connection import Store
+from labkit.store.reservations import Blame
+from labkit.store.sessions import NewSession
 from labkit.testing.store import StoreServer
+from labkit.threads import LabThread
+from tests.kernel_wait import KernelWait
 from tests.loop.host_bench import HostBench, Node
-from tests.toy import wait_until
+from tests.toy import GUARD, wait_until
 
 
 @pytest.fixture
@@ -295,7 +301,199 @@ def test_host_wants_replacement_only_when_nothing_is_in_use(lab: HostBench, impa
     wait_until(lambda: node.host.wants_replacement, "the wish")
 
 
+def test_host_wants_no_replacement_while_a_thread_hangs_in_the_kernel(
+    lab: HostBench, impatient: None, tmp_path: Path
+) -> None:
+    """An exec would wait for that thread, with all others gone and no host left."""
+    with KernelWait(tmp_path) as wait:
+        node = Node(lab).up()
+        lab.wait_ok()
+        session, fence = lab.session()
+        lab.world.toys[-1]._pass = lambda what: wait.hang() if what == "hang" else None  # type: ignore[method-assign]
+        lab.submit(fence, "hang")
+        (runner,) = node.host.runners
+        wait_until(lambda: runner.thread.unkillable, "the wait in the kernel")
+        lab.release(session, lab.end(session))
+        lab.wait_condition("faulty")
+        wait_until(lambda: runner.free, "the news of the release")
+        assert node.host.stuck == [runner]
+        assert not node.host.wants_replacement
+    lab.wait_ok()
+    assert node.host.stuck == []
+
+
+def test_bench_that_hangs_holds_up_no_other_one_at_the_stop(tmp_path: Path, store: Store, impatient: None) -> None:
+    with HostBench(tmp_path, store, ("bench-1", "bench-2")) as lab:
+        node = Node(lab).up()
+        lab.wait_ok("bench-1")
+        lab.wait_ok("bench-2")
+        _, fence = lab.session("bench-1")
+        lab.world.hold("hang")
+        lab.submit(fence, "hang")
+        wait_until(lambda: "hang hangs" in lab.world.acts, "the call")
+        node.host.runners[0].raise_fence(fence + 1)
+        wait_until(lambda: node.host.runners[0].stuck, "the hanging")
+        stopping = LabThread("stop", lambda _: node.host.stop(600.0))
+        stopping.start()
+        assert lab.wait_condition("offline", "bench-2").reason == "its host was stopped"
+        wait_until(lambda: not stopping.is_alive(), "the end of the stop, though bench-1 hangs")
+        assert list(node.host._closing.kept) == ["bench-1"]
+        assert lab.device("bench-1").condition == "faulty"
+
+
+def test_bench_that_is_kept_is_given_to_nobody_also_where_its_word_comes_late(lab: HostBench, impatient: None) -> None:
+    node = Node(lab).up()
+    lab.wait_ok()
+    (runner,) = node.host.runners
+    lab.world.hold("make_safe")
+    runner.begin_stop("test")
+    wait_until(lambda: "make_safe hangs" in lab.world.acts, "the last making safe")
+    now = runner._occupation.now
+    assert now is not None
+    with runner.telling:  # as if the store were slow
+        now.until = 0.0
+        runner.enforce()
+        wait_until(lambda: runner.stuck, "the hanging")
+        dropping = LabThread("drop", lambda _: node.host._drop(["bench-1"], "test", 600.0))
+        dropping.start()
+        wait_until(lambda: node.host._closing.kept, "the bench to be kept")
+    dropping.join(GUARD)
+    assert lab.wait_condition("faulty").blame == "driver"
+
+
+def test_bench_is_left_as_soon_as_its_own_devices_are_closed(tmp_path: Path, store: Store) -> None:
+    with HostBench(tmp_path, store, ("bench-1", "bench-2")) as lab:
+        node = Node(lab).up()
+        for bench in ("bench-1", "bench-2"):
+            lab.wait_ok(bench)
+            lab.session(bench)
+        gate = lab.world.hold("make_safe")
+        stopping = LabThread("stop", lambda _: node.host.stop(600.0))
+        stopping.start()
+        wait_until(lambda: "make_safe hangs" in lab.world.acts, "the last making safe")
+        other = wait_until(lambda: (view := lab.view("bench-2")) and not view.host and view, "bench-2 to be left")
+        assert other.devices[0].reason == "its host was stopped"
+        assert stopping.is_alive()
+        lab.world.gates.clear()
+        gate.set()
+        stopping.join(GUARD)
+        assert lab.device("bench-1").reason == "its host was stopped"
+
+
+def test_bench_whose_host_stops_is_given_to_nobody_while_it_is_closed(lab: HostBench) -> None:
+    node = Node(lab).up()
+    lab.wait_ok()
+    gate = lab.world.hold("make_safe")
+    stopping = LabThread("stop", lambda _: node.host.stop(600.0))
+    stopping.start()
+    wait_until(lambda: "make_safe hangs" in lab.world.acts, "the last making safe")
+    new = NewSession(
+        session_id="late", user={}, slot_start=None, slot_length=600, timeout=0, start_timeout=60, bench="bench-1"
+    )
+    assert isinstance(lab.sessions.start(new, lab.process.id), list)  # of refusals
+    lab.world.gates.clear()
+    gate.set()
+    stopping.join(GUARD)
+
+
+def test_last_making_safe_that_hangs_is_interrupted_when_its_time_is_over(
+    tmp_path: Path, store: Store, impatient: None
+) -> None:
+    """The beat, which looks at such limits, concerns a host no more that stops."""
+    with HostBench(tmp_path, store) as lab:
+        node = Node(lab, release_timeout=0.05).up()
+        lab.wait_ok()
+        lab.world.hold("make_safe")
+        stopping = LabThread("stop", lambda _: node.host.stop(600.0))
+        stopping.start()
+        wait_until(lambda: "interrupt" in lab.world.acts, "the interruption")
+        wait_until(lambda: not stopping.is_alive(), "the end of the stop")
+        assert node.host.stuck
+
+
+# -- one that stands in the way of others
+
+
+def look_again(node: Node) -> None:
+    """Wait until the host has looked after its benches twice more."""
+    for _ in range(3):
+        node.host._wake.set()
+        wait_until(lambda: not node.host._wake.is_set(), "the next look to begin")
+
+
+def test_bench_that_can_not_be_locked_stands_in_no_other_ones_way(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with HostBench(tmp_path, store, ("bench-1", "bench-2")) as lab:
+        lock = tmp_path / "instance" / "hosts" / "bench-1.lock"
+        lock.mkdir(parents=True)
+        node = Node(lab).up()
+        lab.wait_ok("bench-2")
+        look_again(node)
+        assert caplog.text.count("bench can't be hosted bench=bench-1") == 1
+        assert f"The file {lock} can't be used: Is a directory." in caplog.text
+        assert "Traceback" not in caplog.text
+        lock.rmdir()
+        node.host._wake.set()
+        lab.wait_ok("bench-1")
+        wait_until(lambda: not node.host._unhosted, "nothing to complain of")
+
+
+def test_bench_that_can_not_be_published_stands_in_no_other_ones_way(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with HostBench(tmp_path, store, ("bench-1", "bench-2")) as lab:
+        right = lab.declarations
+        lab.declarations = [replace(right[0], title=object()), right[1]]  # type: ignore[arg-type]
+        node = Node(lab).up()
+        lab.wait_ok("bench-2")
+        look_again(node)
+        assert caplog.text.count("bench can't be hosted bench=bench-1") == 1
+        assert "Object of type object is not JSON serializable" in caplog.text
+        node.host.use(catalog_of(right, Plugins()))
+        lab.wait_ok("bench-1")  # so nothing had kept its lock
+
+
+def test_device_of_which_the_store_takes_no_word_stands_in_no_other_ones_way(
+    tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with HostBench(tmp_path, store, ("bench-1", "bench-2")) as lab:
+        both, lab.declarations = lab.declarations, lab.declarations[:1]
+        node = Node(lab).up()
+        lab.wait_ok("bench-1")
+        (runner,) = node.host.runners
+        with runner.telling:  # its first word is said, and the store's answer to that was heard
+            runner._state.blame = "none of the words"  # type: ignore[assignment]
+        node.host._reports.want(runner)
+        node.host.use(catalog_of(both, Plugins()))
+        lab.wait_ok("bench-2")
+        look_again(node)
+        assert caplog.text.count("condition can't be told device=bench-1/toy") == 1
+        runner._state.blame = Blame.NOBODY
+        wait_until(lambda: node.host._wake.set() or not node.host._reports.unsaid(), "the word")  # type: ignore[func-returns-value]
+
+
 # -- the store or the process goes away
+
+
+def test_host_asks_a_store_nothing_that_has_not_answered_for_a_while(lab: HostBench) -> None:
+    """Each question may wait for seconds, and the devices are to be safe in time."""
+    clock = Skipping()
+    node = Node(lab, clock=clock).up()
+    lab.wait_ok()
+    node.process._threads[0].stop()
+    node.process._threads[0].join(GUARD)  # no beats from here on
+    (runner,) = node.host.runners
+    with runner.telling:  # its first word is said, and the store's answer to that was heard
+        clock.skipped = 3.0
+    node.host._reports.want(runner)
+    node.host._look_after(threading.Event())
+    assert node.host._reports.unsaid() == [runner]
+    clock.skipped = 0.0
+    node.process._beat(first=False)
+    with runner.telling:
+        node.host._look_after(threading.Event())  # somebody tells already; who waits for that waits twice as long
+    wait_until(lambda: node.host._wake.set() or not node.host._reports.unsaid(), "the word")  # type: ignore[func-returns-value]
 
 
 def test_host_without_the_store_makes_safe_and_closes(tmp_path: Path) -> None:

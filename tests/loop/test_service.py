@@ -21,9 +21,11 @@ from labkit.store.processes import Processes
 from labkit.store.reservations import Reservations
 from labkit.store.sessions import EndReason, NewSession, Sessions
 from labkit.testing.store import StoreServer
+from tests import prepared
+from tests.prepared import ROOT, Prepared
 from tests.toy import wait_until
 
-ROOT = str(Path(__file__).parents[2])
+LOOP = ("loop", "--threads", "1")
 LAB = """\
 import sys
 from flask import Flask
@@ -33,6 +35,12 @@ app.config.update(WEBLAB_USERNAME="rlms", WEBLAB_PASSWORD="secret", SECRET_KEY="
                   WEBLAB_REDIS_BASE={base!r}, LABKIT_SIMULATE=True)
 weblab = WebLab(app)
 """
+BROKEN = """
+def broken(*_):
+    raise ZeroDivisionError("nobody foresaw this")
+"""
+BROKEN_LAB = BROKEN + "weblab.lab.__class__.read_declarations_again = broken\n"
+BROKEN_LOOP = BROKEN + "import labkit.loop.service\nlabkit.loop.service._read_again = broken\n"
 BENCH = '[bench]\ntitle = "{title}"\n\n[console]\ndriver = "serial"\nport = "/dev/serial/by-id/{port}"\n'
 
 
@@ -46,7 +54,7 @@ class Service:
         self.processes = Processes(store)
         self.sessions = Sessions(store)
         self.log = folder / "loop.log"
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[Prepared | subprocess.Popen[bytes]] = []
         (folder / "devices").mkdir()
         self.source = LAB.format(instance=str(folder / "instance"), url=server.url, base=store.keys.prefix)
         (folder / "lab.py").write_text(self.source)
@@ -54,14 +62,24 @@ class Service:
     def declare(self, bench: str, title: str = "a bench", port: str = "a") -> None:
         (self.folder / "devices" / f"{bench}.toml").write_text(BENCH.format(title=title, port=port))
 
-    def loop(self, *arguments: str, **options: object) -> subprocess.Popen[bytes]:
+    def loop(self, *arguments: str) -> Prepared:
         """Start `labkit loop`, its log in the lab's folder."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with open(self.log, "ab") as log:
+            child = prepared.start(
+                "labkit.cli", [*LOOP, *arguments], folder=self.folder, environment=environment,
+                out=log.fileno(), err=log.fileno(),
+            )  # fmt: skip
+        self._children.append(child)
+        return child
+
+    def loop_at(self, terminal: int, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start `labkit loop` at a terminal."""
         with open(self.log, "ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-m", "labkit.cli", "loop", "--threads", "1", *arguments],
-                cwd=self.folder, env={**os.environ, "PYTHONPATH": ROOT},
-                **{"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, **options},
-            )  # type: ignore[call-overload]  # fmt: skip
+                [sys.executable, "-m", "labkit.cli", *LOOP, *arguments], cwd=self.folder, stdin=terminal,
+                env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
         self._children.append(child)
         return child
 
@@ -111,7 +129,7 @@ def start_session(service: Service) -> str:
     return new.session_id
 
 
-def end(child: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> int:
+def end(child: Prepared, number: int = signal.SIGTERM) -> int:
     child.send_signal(number)
     return child.wait(30)
 
@@ -194,10 +212,33 @@ def test_hangup_with_a_mistake_names_it_and_changes_nothing(service: Service) ->
     assert end(loop, signal.SIGINT) == 0
 
 
+def test_hangup_that_fails_as_nobody_foresaw_changes_nothing(service: Service) -> None:
+    service.declare("bench-1", "old")
+    (service.folder / "lab.py").write_text(service.source + BROKEN_LAB)
+    loop = service.loop()
+    service.wait_free("bench-1")
+    loop.send_signal(signal.SIGHUP)
+    service.wait_logged("declarations not taken")
+    assert service.logged("ZeroDivisionError: nobody foresaw this") == 1
+    assert service.is_free("bench-1")
+    assert end(loop) == 0
+
+
+def test_loop_that_fails_as_nobody_foresaw_makes_its_devices_safe(service: Service) -> None:
+    service.declare("bench-1")
+    (service.folder / "lab.py").write_text(service.source + BROKEN_LOOP)
+    loop = service.loop()
+    service.wait_free("bench-1")
+    loop.send_signal(signal.SIGHUP)
+    assert loop.wait(30) == 1
+    assert service.logged("ZeroDivisionError: nobody foresaw this") == 1
+    assert service.logged("bench given up bench=bench-1 reason=its host stops") == 1
+
+
 def test_loop_ends_in_order_when_its_terminal_is_closed(service: Service) -> None:
     service.declare("bench-1")
     terminal, its_end = pty.openpty()
-    loop = service.loop(stdin=its_end, start_new_session=True)
+    loop = service.loop_at(its_end)
     os.close(its_end)
     service.wait_free("bench-1")
     os.close(terminal)
@@ -261,7 +302,7 @@ def test_loop_that_cannot_start_waits_for_the_next_change(service: Service) -> N
 def test_loop_that_reloads_ends_when_its_terminal_is_closed(service: Service) -> None:
     service.declare("bench-1")
     terminal, its_end = pty.openpty()
-    loop = service.loop("--reload", stdin=its_end, start_new_session=True)
+    loop = service.loop_at(its_end, "--reload")
     os.close(its_end)
     service.wait_free("bench-1")
     os.close(terminal)
@@ -291,15 +332,18 @@ def test_loop_that_reloads_leaves_nobody_behind_when_it_is_killed(service: Servi
 
 
 def changed_until(service: Service, change: Callable[[], object], seen: Callable[[], object]) -> None:
-    """Change a file, and again until it was seen: the watching may begin a moment after the loop says so."""
+    """Change a file, again where nobody noticed it: the watching may begin a moment after the loop says so."""
+
+    def noticed() -> int:
+        return service.logged("loop begins anew") + service.logged("loop goes on as it was")
+
+    before = noticed()
     for _ in range(10):
         change()
-        try:
-            wait_until(seen, "the change", seconds=6.0)
-            return
-        except AssertionError:
-            continue
-    raise AssertionError("the change was not seen")
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: noticed() > before, "the change to be noticed", seconds=3.0)
+            break
+    wait_until(seen, "what the change brings")
 
 
 # -- idle

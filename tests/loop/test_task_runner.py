@@ -105,14 +105,70 @@ def test_task_that_ignores_the_stop_is_lost_and_its_late_result_dropped(lab: Tas
     assert code_of(task) == "lost"
 
 
-def test_token_that_got_lost_with_a_runner_is_repaired_by_the_beat(lab: TaskLab) -> None:
+def raw(lab: TaskLab, *words: str) -> bytes:
+    """The store's own answer to a command."""
+    return bytes(lab.store.command(*words))
+
+
+def asleep(lab: TaskLab) -> int:
+    """How many runners the store knows to sleep."""
+    return int(lab.store.command("LLEN", lab.store.keys["sleeping"]))
+
+
+def test_task_that_is_queued_although_runners_sleep_is_found_with_the_beat(lab: TaskLab) -> None:
     with lab.request(lab.session()):
         task = delay(lab, "add", 1, 2)
-    token_and_id = lab.store.keys["task_wake"], lab.store.keys["queue"]
-    lab.store.command("DEL", *token_and_id)
-    with lab.runners(1) as runners:
-        wait_until(lambda: all(runner.sleeping for runner, _ in runners._running))
-        lab.store.command("RPUSH", lab.store.keys["queue"], task.task_id)  # and no token
+    lab.store.command("DEL", lab.store.keys["queue"])
+    with lab.runners(1):
+        wait_until(lambda: asleep(lab) == 1)
+        lab.store.command("RPUSH", lab.store.keys["queue"], task.task_id)  # as one that is given back
+        assert task.join(GUARD).done
+
+
+def test_runner_that_the_store_forgot_to_sleep_finds_its_task_with_the_beat(lab: TaskLab) -> None:
+    with lab.runners(1), lab.request(lab.session()):
+        wait_until(lambda: asleep(lab) == 1)
+        lab.store.command("DEL", lab.store.keys["sleeping"])
+        assert delay(lab, "add", 1, 2).join(GUARD).done
+
+
+def test_sleeping_runner_of_a_process_that_was_renamed_is_handed_tasks_again(lab: TaskLab) -> None:
+    with lab.runners(1):
+        wait_until(lambda: asleep(lab) == 1)
+        old = lab.process.id
+        lab.store.command("ZADD", lab.store.keys["processes"], 1000, old)
+        wait_until(lambda: lab.process.id != old, "the new name")
+        entry = f" {lab.process.id}".encode()
+        wait_until(
+            lambda: any(one.endswith(entry) for one in lab.store.command("LRANGE", lab.store.keys["sleeping"], 0, -1))
+        )
+
+
+def test_task_for_a_sleeper_that_was_just_killed_is_run_by_another_process(lab: TaskLab) -> None:
+    child, process = lab.child()
+    wait_until(lambda: asleep(lab) == 1)
+    child.kill()
+    wait_until(lambda: b"cmd=blpop" not in raw(lab, "CLIENT", "LIST"), "the end of its connections")
+    with lab.reaping(), lab.request(lab.session()):
+        task = delay(lab, "add", 1, 2)  # the process still counts as alive
+        assert raw(lab, "HGET", lab.store.keys["running"], task.task_id) == process.encode()
+        with lab.runners(1):
+            assert task.join(GUARD).result == 3
+        assert owner_of(lab, task) == lab.process.id
+
+
+def test_runner_that_is_about_to_stop_gives_back_what_it_is_handed(lab: TaskLab) -> None:
+    stopping = threading.Event()
+    runner = TaskRunner(lab.tasks, stopping)
+    assert runner.work.step("sleep") == "empty"
+    with lab.request(lab.session()):
+        task = delay(lab, "add", 1, 2)
+    assert lab.kept.queued() == 0
+    stopping.set()
+    runner.run()  # which finds that it has to stop
+    assert task.retrieve().submitted
+    assert (lab.kept.queued(), asleep(lab)) == (1, 0)
+    with lab.runners(1):
         assert task.join(GUARD).done
 
 

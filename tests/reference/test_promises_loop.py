@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,8 @@ from labkit import weblab_user
 from labkit.store.connection import Store
 from labkit.store.sessions import SessionState
 from labkit.testing.store import StoreServer
+from tests import prepared
+from tests.prepared import Prepared
 from tests.reference.acting_lab import ActingLab
 from tests.reference.loop_program import register
 from tests.reference.promises import keeps
@@ -32,7 +32,7 @@ class LoopLab(ActingLab):
         super().__init__(folder, server.url, WEBLAB_NO_THREAD=True, WEBLAB_REDIS_BASE=prefix)
         self.folder = folder
         self.environment = {"LOOP_FOLDER": str(folder), "LOOP_STORE": server.url, "LOOP_PREFIX": prefix}
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Prepared] = []
         register(self.weblab, folder)
         self.write_part("old")
 
@@ -40,13 +40,13 @@ class LoopLab(ActingLab):
         """Write the part of the program's source that may change."""
         (self.folder / "part.py").write_text(f"WORD = {word!r}\n")
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a Python program and wait until it runs tasks."""
+    def run(self, module: str, *arguments: str, **environment: str) -> Prepared:
+        """Start `python -m module ...` and wait until it runs tasks."""
         kept = {name: value for name, value in os.environ.items() if name != "FLASK_DEBUG"}
         with (self.folder / "out").open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                env={**kept, "PYTHONPATH": str(ROOT), **self.environment, **environment},
+            process = prepared.start(
+                module, arguments, folder=ROOT, out=out.fileno(), err=out.fileno(),
+                environment={**kept, "PYTHONPATH": str(ROOT), **self.environment, **environment},
             )  # fmt: skip
         self.processes.append(process)
 
@@ -65,7 +65,7 @@ class LoopLab(ActingLab):
         """Submit a task of a new session."""
         return self.inside(self.start(), lambda: self.lab.tasks.functions[name].delay(*arguments))
 
-    def end(self, process: subprocess.Popen[bytes]) -> int:
+    def end(self, process: Prepared) -> int:
         """Ask a process to end; its exit code."""
         process.send_signal(signal.SIGTERM)
         return process.wait(GUARD)
@@ -94,7 +94,7 @@ def lab(tmp_path: Path, store_server: StoreServer, store: Store) -> Iterator[Loo
 @keeps("WebLab.loop", "FLASK_DEBUG decides where reload is not given")
 @keeps("CurrentUser.data", "is kept from one process to another")
 def test_loop_runs_tasks_and_ends_users_in_another_process(lab: LoopLab) -> None:
-    process = lab.run("-m", PROGRAM, "2", "null")
+    process = lab.run(PROGRAM, "2", "null")
     lab.write_part("not to be loaded")
     tasks = [lab.submit("wait_for", "go") for _ in range(3)]
     for task in tasks[:2]:
@@ -119,7 +119,7 @@ def test_loop_runs_tasks_and_ends_users_in_another_process(lab: LoopLab) -> None
 @keeps("WebLab.loop", "goes on until it is ended, and ends in order")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_loop_ends_in_order_at_a_signal(lab: LoopLab, number: int) -> None:
-    process = lab.run("-m", PROGRAM, "1", "false")
+    process = lab.run(PROGRAM, "1", "false")
     process.send_signal(number)
     assert process.wait(GUARD) == 0
     assert lab.said().endswith("loop has come back\n")
@@ -128,7 +128,7 @@ def test_loop_ends_in_order_at_a_signal(lab: LoopLab, number: int) -> None:
 
 @keeps("WebLab.run_tasks", "command loop does it too")
 def test_command_loop_runs_tasks(lab: LoopLab) -> None:
-    process = lab.run("-m", "flask", "--app", PROGRAM, "weblab", "loop", "--threads", "1", "--no-reload")
+    process = lab.run("flask", "--app", PROGRAM, "weblab", "loop", "--threads", "1", "--no-reload")
     assert lab.submit("part").join(GUARD).result == "old"
     assert lab.end(process) == 0
 
@@ -137,7 +137,7 @@ def test_command_loop_runs_tasks(lab: LoopLab) -> None:
 @keeps("WebLab.loop", "FLASK_DEBUG decides where reload is not given")
 @pytest.mark.parametrize(("reload", "environment"), [("true", {}), ("null", {"FLASK_DEBUG": "1"})])
 def test_loop_loads_changed_source_anew(lab: LoopLab, reload: str, environment: dict[str, str]) -> None:
-    process = lab.run("-m", PROGRAM, "1", reload, **environment)
+    process = lab.run(PROGRAM, "1", reload, **environment)
     said = word_of(lab)
     assert said() == "old"
     lab.write_part("renewed")

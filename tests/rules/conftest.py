@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_OURS = {".git", ".venv", ".matrix", "build", "dist", "node_modules", "instance", "vendor", "__pycache__"}
+NOT_OURS = {".git", ".venv", ".matrix", ".bench", "build", "dist", "node_modules", "instance", "vendor", "__pycache__"}
 
 
 @pytest.fixture(scope="session")

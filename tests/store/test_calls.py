@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Mapping
 
 import pytest
 
@@ -28,7 +30,13 @@ def submitted(table: Table, new: Call) -> Submitted:
 
 
 def take(table: Table, seconds: float = 0.01) -> Call | None:
-    return table.calls.take(table.claims, "wake", seconds)
+    return taken_by(table.calls, table.claims, seconds)
+
+
+def taken_by(calls: Calls, claims: Mapping[str, int], seconds: float) -> Call | None:
+    with contextlib.closing(calls.inbox("wake")) as inbox:
+        sent = inbox.take(claims, seconds)
+    return None if sent is None else Call.load(sent)
 
 
 @pytest.fixture
@@ -129,6 +137,56 @@ def test_task_that_was_given_up_can_not_call(table: Table, fence: int) -> None:
     assert table.call(fence, task="task-2", process=LOOP) == "task-lost"
 
 
+# -- a reply that is asked for together with the call
+
+
+def asked(table: Table, new: Call, seconds: float = 20.0) -> Submitted:
+    answer = table.calls.submit(new, seconds)
+    assert isinstance(answer, Submitted), answer
+    return answer
+
+
+def test_reply_that_was_asked_for_with_the_call_comes_once(table: Table, fence: int) -> None:
+    sent = asked(table, new := call(table, fence))
+    assert take(table) == new
+    table.calls.reply(new, Reply(value=[1, b"\xff"]))
+    assert table.calls.first_reply(sent) == Reply(value=[1, b"\xff"])
+    assert table.calls.first_reply(sent) is None
+
+
+def test_reply_that_comes_after_that_wait_is_still_there(table: Table, fence: int) -> None:
+    sent = asked(table, new := call(table, fence), 0.01)
+    assert table.calls.first_reply(sent) is None
+    table.calls.reply(new, Reply(value=1))
+    assert table.calls.wait(new, 1.0) == Reply(value=1)
+
+
+def test_refusal_leaves_no_wait_behind(table: Table, fence: int) -> None:
+    """The next conversation on the same connection gets its own answers."""
+    refused = call(table, fence + 1)
+    assert table.calls.submit(refused, 20.0)[0] == "lost"  # type: ignore[index]
+    assert not table.store.command("EXISTS", table.store.keys.of("reply", refused.id))
+    sent = asked(table, new := call(table, fence))
+    table.calls.reply(new, Reply(value="its own"))
+    assert table.calls.first_reply(sent) == Reply(value="its own")
+
+
+def test_replies_of_calls_side_by_side_do_not_mix(table: Table, fence: int) -> None:
+    new = [call(table, fence) for _ in range(5)]
+    sent = [asked(table, one) for one in new]
+    for number, one in reversed(list(enumerate(new))):
+        table.calls.reply(one, Reply(value=number))
+    assert [table.calls.first_reply(one) for one in sent] == [Reply(value=number) for number in range(5)]
+
+
+def test_call_goes_through_after_the_store_forgot_its_scripts(table: Table, fence: int) -> None:
+    table.store.command("SCRIPT", "FLUSH")
+    sent = asked(table, new := call(table, fence))
+    assert take(table) == new
+    table.calls.reply(new, Reply(value=1))
+    assert table.calls.first_reply(sent) == Reply(value=1)
+
+
 # -- what a caller sees of its host
 
 
@@ -162,17 +220,37 @@ def test_new_claim_of_the_same_process_is_another_host(table: Table, fence: int)
     old = dict(table.claims)
     table.host("bench-1")
     assert table.calls.watch(new, sent)[0] is False
-    assert table.calls.take(old, "wake", 0.01) is None
+    assert taken_by(table.calls, old, 0.01) is None
     assert take(table) is None
 
 
 # -- the host's wait
 
 
+def test_call_that_was_asked_for_ahead_is_fetched_by_the_next_take(table: Table, fence: int) -> None:
+    with contextlib.closing(table.calls.inbox("wake")) as inbox:
+        inbox.ask(table.claims, 20.0)
+        assert inbox.asked
+        submitted(table, new := call(table, fence))
+        sent = inbox.take({}, 20.0)  # what was asked for stands, whatever is claimed by now
+        assert sent is not None
+        assert Call.load(sent) == new
+        assert not inbox.asked
+        assert inbox.take(table.claims, 0.01) is None
+
+
+def test_inbox_follows_its_claims(table: Table, fence: int) -> None:
+    with contextlib.closing(table.calls.inbox("wake")) as inbox:
+        assert inbox.take({}, 0.01) is None
+        submitted(table, new := call(table, fence))
+        assert inbox.take({}, 0.01) is None
+        assert inbox.take(table.claims, 0.01) == new.dump().encode()
+
+
 def test_waiting_host_is_woken(store: Store) -> None:
     calls = Calls(store)
     found: list[Call | None] = []
-    thread = threading.Thread(target=lambda: found.append(calls.take({}, "wake", 30.0)))
+    thread = threading.Thread(target=lambda: found.append(taken_by(calls, {}, 30.0)))
     thread.start()
     calls.wake_host("wake")
     thread.join(20)

@@ -77,10 +77,27 @@ def test_beat_brings_the_holds_of_the_hosted_benches(table: Table) -> None:
     session = table.active("bench-1")
     table.wait(1)
     news = table.beat(LOOP, benches=table.claims)
-    fence = table.fence(session)
-    assert dict(news.holds) == {"bench-1/console": HoldNews(state="reserved", fence=fence, session=session)}
+    fence, until = table.fence(session), table.deadline(session)
+    assert until is not None
+    expected = HoldNews(state="reserved", fence=fence, session=session, until=until)
+    assert dict(news.holds) == {"bench-1/console": expected}
     assert dict(news.benches) == {"bench-1": True, "bench-2": True}
     assert table.beat(OTHER).holds == {}
+
+
+@pytest.mark.parametrize("why", ["starting", "time", "silence", "logout", "ending", "releasing"])
+def test_beat_says_of_no_session_that_it_is_live_but_of_an_active_one(table: Table, why: str) -> None:
+    table.host("bench-1")
+    session = table.starting("bench-1") if why == "starting" else table.active("bench-1", length=100, timeout=50)
+    if why == "logout":
+        table.sessions.exit(session)
+    elif why == "ending":
+        table.end(session)
+    elif why == "releasing":
+        table.reservations.release(session, "bench-1", table.fence(session))
+    table.wait({"time": 101, "silence": 51}.get(why, 0), LOOP)
+    (hold,) = table.beat(LOOP, benches=table.claims).holds.values()
+    assert hold.until == 0
 
 
 def test_store_that_went_back_is_raised_and_says_so_once(table: Table) -> None:

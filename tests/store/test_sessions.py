@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from labkit.errors import NotStorableError
-from labkit.store.sessions import EndReason, SessionRecord, SessionState, Started
+from labkit.store.sessions import EndReason, NewSession, SessionRecord, SessionState, Started
 from tests.store.table import LOOP, OTHER, START, WEB, Table
 
 # -- start
@@ -437,6 +437,45 @@ def test_due_sessions_are_found(table: Table) -> None:
     assert isinstance(started, Started)
     table.store.command("ZADD", table.store.keys["deadlines"], 1, session)
     assert table.sessions.due() == [session]
+
+
+def test_due_sessions_are_found_at_most_so_many_and_the_oldest_first(table: Table) -> None:
+    sessions = [table.active("-") for _ in range(3)]
+    for age, session in enumerate(sessions):
+        table.store.command("ZADD", table.store.keys["deadlines"], START - age, session)
+    assert table.sessions.due(2) == [sessions[2], sessions[1]]
+
+
+def test_session_that_is_not_due_is_not_found(table: Table) -> None:
+    table.active("-")
+    assert table.sessions.due() == []
+
+
+@pytest.mark.parametrize("detail", ["", "two\nlines", "a b 7 7", "Größe", "\N{SNOWMAN}" * 100])
+def test_every_field_is_read_as_it_was_written(table: Table, detail: str) -> None:
+    session = table.active("-")
+    table.sessions.end(session, EndReason.ADMIN, detail=detail)
+    stored = table.store.command("HGETALL", table.store.keys.of("session", session))
+    fields = table.read(session).fields
+    assert fields["detail"] == detail
+    assert fields == {key.decode(): value.decode() for key, value in dict(stored).items()}
+
+
+def test_nul_in_what_went_wrong_separates_no_fields(table: Table) -> None:
+    session = table.active("-")
+    table.sessions.end(session, EndReason.ADMIN, detail="a\0state\0active")
+    record = table.read(session)
+    assert (record.state, record.fields["detail"]) == (SessionState.ENDING, "a state active")
+
+
+def test_nul_in_what_an_rlms_says_of_a_user_separates_no_fields(table: Table) -> None:
+    new = NewSession(
+        session_id="nul", user={"username": "a\0state\0expired"}, slot_start=None, slot_length=60.0, timeout=0.0,
+        start_timeout=60.0, bench="-",
+    )  # fmt: skip
+    assert isinstance(table.sessions.start(new, WEB), Started)
+    record = table.read("nul")
+    assert (record.state, record.user["username"]) == (SessionState.STARTING, "a\0state\0expired")
 
 
 def test_key_that_is_no_text_is_refused_by_name(table: Table) -> None:

@@ -239,15 +239,6 @@ def test_task_is_withdrawn_only_while_nobody_has_picked_it_up(lab: TaskLab) -> N
     assert lab.kept.queued() == 0
 
 
-def test_tokens_that_wake_runners_never_outnumber_the_queued_tasks(lab: TaskLab) -> None:
-    session = lab.session()
-    for _ in range(4):
-        submit(lab, session)
-    for left in (3, 2, 1, 0):
-        claim(lab)
-        assert lab.store.command("LLEN", lab.store.keys["task_wake"]) == left
-
-
 def test_dead_ids_at_the_head_of_the_queue_hold_up_nobody(lab: TaskLab) -> None:
     over, session = lab.session(), lab.session()
     for _ in range(600):

@@ -35,6 +35,7 @@ class SocketLab:
         """Devices whose calls wait until the event is set."""
         self.broken: Exception | None = None
         self.taken_for = ""
+        self.guarded = 0
         self.app = flask.Flask("lab")
         self.app.secret_key = "not a secret"
         before(self.app)
@@ -53,6 +54,7 @@ class SocketLab:
         return f"http://127.0.0.1:{self._server.port}"
 
     def _guard(self) -> SessionRecord | None:
+        self.guarded += 1
         if self.broken is not None:
             raise self.broken
         session_id = self.taken_for or flask.session.get("id")

@@ -225,14 +225,16 @@ def test_request_after_the_silence_revives_nothing(make: MakeLab) -> None:
     assert lab.state(session) is SessionState.OVER
 
 
-def test_one_round_trip_for_a_guarded_request(lab: SmallLab, monkeypatch: pytest.MonkeyPatch) -> None:
-    student, asked = lab.student(lab.start()), []
+@pytest.mark.parametrize("path", ["/active", "/login", "/callback/{session}/poll"])
+def test_one_round_trip_for_a_guarded_request(lab: SmallLab, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    session = lab.start()
+    student, asked = lab.student(session), []
     store = lab.lab.store
     run, command = type(store).run, type(store).command
     here = flask.has_request_context
     monkeypatch.setattr(store, "run", lambda *a: (asked.append(a) if here() else None, run(store, *a))[1])
     monkeypatch.setattr(store, "command", lambda *a: (asked.append(a) if here() else None, command(store, *a))[1])
-    assert student.get("/active").status_code == 200
+    assert student.get(path.format(session=session)).status_code == 200
     assert [row[0] for row in asked] == ["session_touch"]
 
 

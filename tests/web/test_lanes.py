@@ -85,6 +85,25 @@ def test_who_asks_for_too_much_has_to_wait() -> None:
     wait_until(lambda: done == list(range(MOST_WAITING + 2)))
 
 
+def test_call_for_which_no_thread_can_be_had_is_done_at_once_and_later_ones_are_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found, done = Lanes(), threading.Event()
+    by: list[threading.Thread] = []
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(lanes.LabThread, "start", refuse)
+        found.run("sid", "bench-1/console", lambda: by.append(threading.current_thread()))
+    assert by == [threading.current_thread()]
+    assert repr(found) == "<Lanes 0>"
+    assert "no thread can be had error=can't start new thread" in caplog.text
+    found.run("sid", "bench-1/console", done.set)
+    assert done.wait(GUARD)
+
+
 def test_lanes_end_by_themselves_and_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "IDLE_SECONDS", 0.02)
     found, done = Lanes(), threading.Event()

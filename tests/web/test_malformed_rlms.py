@@ -8,7 +8,7 @@ import secrets
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
@@ -177,6 +177,7 @@ def fits(answer: TestResponse) -> None:
 
 @anything
 @given(body=bodies, path=st.sampled_from(WITH_BODY))
+@example(body={"server_initial_data": {"": LONE}}, path="")
 def test_any_json_is_answered(lab: BusyLab, body: Any, path: str) -> None:
     fits(lab.rlms("POST", path, body))
 

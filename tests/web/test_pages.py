@@ -63,6 +63,22 @@ def test_page_of_a_lab_without_devices(lab: SmallLab) -> None:
     assert page_data(lab.student(lab.start()).get("/labkit/").text)["devices"] == []
 
 
+def test_page_says_that_the_lab_is_full_where_it_could_have_no_socket(lab: SmallLab) -> None:
+    student = lab.student(lab.start())
+    assert student.get("/labkit/").status_code == 200
+    sockets = lab.weblab._sockets
+    assert sockets is not None
+    sockets.places.fit_into(2)
+    with sockets.places.one():
+        answer = student.get("/labkit/")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+        assert "The lab is full" in answer.text
+        assert 'data-testid="retry"' in answer.text
+        assert "Content-Security-Policy" in answer.headers
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert student.get("/labkit/").status_code == 200
+
+
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
 

@@ -15,6 +15,7 @@ from socketio.packet import ACK
 from labkit.store.sessions import EndReason
 from labkit.testing.store import StoreServer
 from labkit.web.sockets import LabSockets
+from labkit.web.subscription import WINDOW
 from tests.store.feed_bench import FEED, GUARD, FeedBench, wait_until
 from tests.web.socket_lab import AWAY, Browser, SocketLab
 
@@ -121,6 +122,45 @@ def test_bytes_come_as_they_were_and_go_on_after_a_reload(bench: FeedBench, lab:
     assert again.ask("subscribe", {**WHERE, "cursor": message["cursor"]}) == {"ok": True}
     wait_until(lambda: again.bytes() == b"missed")
     assert again.told("feed")[0]["lost"] == 0
+
+
+def test_what_a_page_acknowledges_is_taken_without_asking_the_store_each_time(bench: FeedBench, lab: SocketLab) -> None:
+    """A page acknowledges every picture: the guard's word of a moment ago is enough for that."""
+    session, fence = bench.start()
+    browser = lab.enter(session)
+    assert browser.ask("subscribe", WHERE)["ok"]
+    total, rounds, asked = 0, 0, lab.guarded
+    while total < 2 * WINDOW:
+        total += 8192
+        bench.write(fence, bytes(8192), total)
+        wait_until(lambda: len(browser.bytes()) == total)  # noqa: B023 - it is over before total changes
+        browser.client.emit("ack", {**WHERE, "cursor": browser.told("feed")[-1]["cursor"]})
+        rounds += 1
+    assert lab.guarded - asked < rounds
+
+
+def test_what_a_page_acknowledges_is_refused_when_its_session_is_over(bench: FeedBench, lab: SocketLab) -> None:
+    session, fence = bench.start()
+    browser = lab.enter(session)
+    assert browser.ask("subscribe", WHERE)["ok"]
+    bench.write(fence, b"before", 6)
+    wait_until(lambda: browser.bytes() == b"before")
+    bench.end(session)
+    wait_until(lambda: browser.told("session")[-1]["state"] != "active")
+    asked = lab.guarded
+    browser.client.emit("ack", {**WHERE, "cursor": "1:6"})
+    wait_until(lambda: lab.guarded > asked or browser.gone.is_set(), "the guard's look")
+
+
+def test_senseless_acknowledgements_that_nobody_waits_for_change_nothing(bench: FeedBench, lab: SocketLab) -> None:
+    session, fence = bench.start()
+    browser = lab.enter(session)
+    assert browser.ask("subscribe", WHERE)["ok"]
+    for nonsense in (None, 5, [], {}, {**WHERE, "cursor": "x"}, {**WHERE, "id": "one"}, {**WHERE}):
+        browser.client.emit("ack", nonsense)
+    bench.write(fence, b"goes on", 7)
+    wait_until(lambda: browser.bytes() == b"goes on")
+    assert browser.ask("poll")["ok"]
 
 
 def test_a_page_that_unsubscribes_hears_no_more(bench: FeedBench, lab: SocketLab) -> None:

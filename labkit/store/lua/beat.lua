@@ -1,12 +1,22 @@
 -- One beat of a process, and all the news for it: what is due, who is gone, the holds of the benches that it hosts.
 -- ARGV: time, process, first ('1' or ''), roles, highest fence it knows, 'bench=fence' it hosts ...
 -- Returns: {gone} (it was silent too long: it must take a new name) |
---          {ok, now, went back ('1' or ''), tasks queued, urgent ones of them, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, ...}, {bench in maintenance, reason, ...}, when somebody began to look at frames}
+--          {ok, now, went back ('1' or ''), tasks queued, urgent ones of them, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, until when that is live, ...}, {bench in maintenance, reason, ...}, when somebody began to look at frames}
 --@include benches
 local process = ARGV[2]
 if ARGV[3] ~= "1" and not alive(process) then
   return { "gone" }
 end
+-- Until when the session of a hold is active if nobody does anything, '0' where it isn't. Asked once for each session.
+local lives = {}
+local function live_until(hold)
+  if hold.state == "reserved" and not lives[hold.session] then
+    local s = record(of("session", hold.session))
+    lives[hold.session] = s.state == "active" and not over(s) and stamp(deadline(s)) or "0"
+  end
+  return hold.state == "reserved" and lives[hold.session] or "0"
+end
+
 local known = tonumber(redis.call("HGET", K.lab, "fence") or "0")
 local back = tonumber(ARGV[5]) > known
 local due = redis.call("ZRANGEBYSCORE", K.deadlines, "-inf", now, "LIMIT", 0, 50)
@@ -28,7 +38,7 @@ for i = 6, #ARGV do
     for _, device in ipairs(devices_of(bench)) do
       local hold = hold_of(device)
       if hold then
-        for _, fact in ipairs({ device, hold.state, hold.fence, hold.session }) do
+        for _, fact in ipairs({ device, hold.state, hold.fence, hold.session, live_until(hold) }) do
           holds[#holds + 1] = fact
         end
       end

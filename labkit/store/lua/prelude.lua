@@ -8,8 +8,13 @@ end
 
 local GONE = 4 -- seconds without a beat after which a process counts as gone
 
+local stamped = nil
 local function stamp(seconds)
-  return string.format("%.6f", seconds)
+  if seconds ~= now then
+    return string.format("%.6f", seconds)
+  end
+  stamped = stamped or string.format("%.6f", now)
+  return stamped
 end
 
 local function of(family, id)
@@ -20,6 +25,15 @@ local function record(key)
   local flat, found = redis.call("HGETALL", key), {}
   for i = 1, #flat, 2 do
     found[flat[i]] = flat[i + 1]
+  end
+  return found
+end
+
+-- Some fields of a hash; what it has not is ''.
+local function some(key, fields)
+  local values, found = redis.call("HMGET", key, unpack(fields)), {}
+  for i, field in ipairs(fields) do
+    found[field] = values[i] or ""
   end
   return found
 end
@@ -59,8 +73,15 @@ local function event(session, ...)
   if redis.call("EXISTS", of("session", session)) == 1 then
     local key = of("events", session)
     redis.call("XADD", key, "MAXLEN", "~", "1000", "*", "at", stamp(now), ...)
-    redis.call("EXPIRE", key, math.max(redis.call("TTL", key), 86400))
+    if redis.call("TTL", key) < 82800 then -- a day from the last event, give or take an hour
+      redis.call("EXPIRE", key, 86400)
+    end
   end
+end
+
+-- The same for a session that surely goes on: what it shows is kept for a day longer than itself anyhow.
+local function event_of_live(session, ...)
+  redis.call("XADD", of("events", session), "MAXLEN", "~", "1000", "*", "at", stamp(now), ...)
 end
 
 -- When the session is over by itself, in seconds since 1970.

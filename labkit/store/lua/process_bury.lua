@@ -1,5 +1,5 @@
 -- Bury a process that is gone: its tasks have failed as lost, its unique locks are free, nobody finds it any more;
--- sessions that use a bench which it hosted are told.
+-- sessions that use a bench which it hosted are told. A task that it was handed and has not read is queued again.
 -- ARGV: time, process, error of a lost task
 -- Returns: {alive} (nothing done) | {buried, task, ...}
 --@include tasks
@@ -11,15 +11,22 @@ end
 local answer = { "buried" }
 for id, owner in pairs(record(K.running)) do
   if owner == process then
-    answer[#answer + 1] = id
+    local t = task_of(id)
+    if t and unread(id, t) then
+      give_back(id, t)
+    else
+      answer[#answer + 1] = id
+      if t then
+        end_task(id, t, "failed", "", ARGV[3], "")
+      else
+        redis.call("HDEL", K.running, id)
+      end
+    end
   end
 end
-for i = 2, #answer do
-  local t = task_of(answer[i])
-  if t then
-    end_task(answer[i], t, "failed", "", ARGV[3], "")
-  else
-    redis.call("HDEL", K.running, answer[i])
+for _, sleeper in ipairs(redis.call("LRANGE", K.sleeping, 0, -1)) do
+  if string.match(sleeper, "^%S+ (.*)$") == process then
+    redis.call("LREM", K.sleeping, 0, sleeper)
   end
 end
 for bench, host in pairs(record(K.bench_host)) do

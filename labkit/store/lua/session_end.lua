@@ -38,7 +38,7 @@ end
 local fence = next_fence()
 move_holds(benches_of(s), id, "reserved", fence)
 redis.call("HSET", key, "state", "ending", "reason", why, "step", "tasks", "owner", "", "fence", fence, "ended", stamp(now),
-  "detail", ARGV[5], "disposing", (s.end_asked or reason) == "disposed" and "1" or "")
+  "detail", (string.gsub(ARGV[5], "%z", " ")), "disposing", (s.end_asked or reason) == "disposed" and "1" or "")
 redis.call("ZADD", K.deadlines, now, id)
 event(id, "state", "ending", "reason", why)
 news("due")

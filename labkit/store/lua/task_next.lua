@@ -1,17 +1,19 @@
 -- Record the end of a runner's last task and claim the next, both in one: a task is queued or owned, nothing between.
--- ARGV: time, process, runner, again ('1': the answer to the same question got lost), claim ('' only record the end, mine: only what that
---       answer had claimed, urgent, any),
+-- A runner that sleeps where there is none is handed the next one when it is submitted.
+-- ARGV: time, process, runner, again ('1': it may have been given a task of which it does not know: it slept, or an answer got lost),
+--       claim ('' only record the end, back: give back what it may have been given, urgent, any, sleep: any, or sleep),
 --       error of a task whose session is over, error of a task without its lock,
 --       last task ('' none), process that it was claimed under, status, result, error
 -- Returns: {end, what, ...}; end: '' | ended | lost (it was not this runner's any more; its result is dropped);
---          what: claimed, {field, value, ...} | empty | more (ask again at once) | gone (the process counts as gone) | '' (no claim wished)
+--          what: claimed, record | empty | more (ask again at once) | gone (the process counts as gone) | '' (no claim wished)
 --@include tasks
 local LOOKED_AT = 500 -- ids that one run of the script may take off the queue
 local process, runner, last, mine = ARGV[2], ARGV[3], ARGV[8], ARGV[9]
 
 local word = ""
 if last ~= "" then
-  local t = task_of(last)
+  local t = some(of("task", last), { "status", "name", "session", "lock", "keep", "owner", "runner", "started", "data", "progress", "stop" })
+  t = t.status ~= "" and t
   word = "lost"
   if redis.call("HGET", K.running, last) == mine then
     if t then
@@ -25,48 +27,54 @@ if last ~= "" then
   end
 end
 
-if ARGV[5] == "" then
+local claim = ARGV[5]
+if claim == "" then
   return { word, "" }
-elseif not alive(process) then
-  return { word, "gone" }
-end
-if ARGV[4] == "1" then
+elseif ARGV[4] == "1" then
+  redis.call("LREM", K.sleeping, 0, runner .. " " .. process)
   for id, owner in pairs(record(K.running)) do
-    if owner == process and id ~= last and redis.call("HGET", of("task", id), "runner") == runner then
-      return { word, "claimed", redis.call("HGETALL", of("task", id)) }
+    local t, flat
+    if owner == process and id ~= last then
+      t, flat = task_of(id)
+    end
+    if t and t.runner == runner then
+      if claim == "back" then
+        give_back(id, t)
+      elseif alive(process) then
+        redis.call("LREM", of("handed", runner), 0, unread(id, t) or "")
+        return { word, "claimed", packed(flat) }
+      end
     end
   end
 end
-
-if ARGV[5] == "mine" then
+if claim == "back" then
   return { word, "empty" }
+elseif not alive(process) then
+  return { word, "gone" }
 end
-local answer = { word, "more" }
+
 for _ = 1, LOOKED_AT do
-  local id = redis.call("LPOP", K.urgent) or (ARGV[5] == "any" and redis.call("LPOP", K.queue))
+  local id = redis.call("LPOP", K.urgent) or (claim ~= "urgent" and redis.call("LPOP", K.queue))
   if not id then
-    answer = { word, "empty" }
-    break
+    if claim ~= "sleep" then
+      return { word, "empty" }
+    end
+    local handed = redis.call("LPOP", of("handed", runner)) -- it slept only in the eyes of the store: a question came late
+    if handed then
+      return { word, "claimed", handed }
+    end
+    redis.call("RPUSH", K.sleeping, runner .. " " .. process)
+    return { word, "empty" }
   end
-  local t = task_of(id)
+  local t, flat = task_of(id)
   if t and t.status == "submitted" then
     if not may_start(t) then
       end_task(id, t, "failed", "", ARGV[6], "")
     elseif t.lock ~= "" and redis.call("HGET", K.unique, t.lock) ~= id then
       end_task(id, t, "failed", "", ARGV[7], "")
     else
-      redis.call("HSET", of("task", id), "status", "running", "owner", process, "runner", runner, "started", stamp(now))
-      redis.call("HSET", K.running, id, process)
-      event(t.session, "task", id, "name", t.name, "status", "running")
-      answer = { word, "claimed", redis.call("HGETALL", of("task", id)) }
-      break
+      return { word, "claimed", own(id, t, flat, process, runner) }
     end
   end
 end
-local queued = redis.call("LLEN", K.queue) + redis.call("LLEN", K.urgent) -- tokens of tasks that are no longer queued would wake runners for nothing
-if queued == 0 then
-  redis.call("DEL", K.task_wake)
-else
-  redis.call("LTRIM", K.task_wake, 0, queued - 1)
-end
-return answer
+return { word, "more" }

@@ -11,10 +11,11 @@ for i = 4, #ARGV do
   local id = ARGV[i]
   local t = task_of(id)
   t = t and t.session == ARGV[3] and t
-  if t and is_lost(id, t) then
-    end_task(id, t, "failed", "", ARGV[2], "")
-  elseif t and (t.status == "running" or (t.status == "submitted" and runners and may_start(t))) then
-    pending[#pending + 1] = id
+  if t then
+    settle(id, t, ARGV[2])
+    if t.status == "running" or (t.status == "submitted" and runners and may_start(t)) then
+      pending[#pending + 1] = id
+    end
   end
 end
 return pending

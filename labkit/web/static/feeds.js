@@ -16,6 +16,9 @@
  * @typedef {{jpeg: Uint8Array, captured: number, width: number, height: number}} Frame
  */
 
+const ACK_BYTES = 32 * 1024; // so many at once; the server lets 128 kB be on their way
+const ACK_AFTER = 100; // milliseconds after which what is less is acknowledged, too
+
 class Subscription {
   /** @param {string} device @param {string} feed @param {FeedListener} listener @param {(error: Error) => void} failed */
   constructor(device, feed, listener, failed) {
@@ -28,6 +31,11 @@ class Subscription {
     /** Number of the last frame that came. */
     this.frame = 0;
     this.connection = 0;
+    /** Bytes that the listener is done with, and the server was not told of; `shown` is the cursor behind them. */
+    this.owed = 0;
+    this.shown = "";
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
     this.done = Promise.resolve();
   }
 }
@@ -55,6 +63,7 @@ export class Feeds {
     return () => {
       if (this._all.get(name) !== subscription) return;
       this._all.delete(name);
+      clearTimeout(subscription.timer);
       this._session.tell("unsubscribe", { device, feed });
       if (subscription.frame) this._session.tell("ack", { device, feed, id: subscription.frame });
     };
@@ -84,13 +93,31 @@ export class Feeds {
     if (!subscription) return;
     const note = { lost: lost || 0, history: history ?? subscription.cursor === null };
     subscription.cursor = cursor;
+    const size = data instanceof ArrayBuffer ? data.byteLength : 0;
     const handled = hand(subscription, data instanceof ArrayBuffer ? new Uint8Array(data) : data, note);
     const { connection } = subscription;
     subscription.done = subscription.done
       .then(() => handled)
       .then(() => {
-        if (connection === this._connection) this._session.tell("ack", { device, feed, cursor });
+        if (connection === this._connection) this._owe(subscription, cursor, size);
       });
+  }
+
+  /** The listener is done with data: tell the server, much of it at once, little of it soon and together. @param {Subscription} subscription @param {string} cursor @param {number} size */
+  _owe(subscription, cursor, size) {
+    subscription.shown = cursor;
+    subscription.owed += size;
+    if (subscription.owed >= ACK_BYTES) this._acknowledge(subscription);
+    else subscription.timer ??= setTimeout(() => this._acknowledge(subscription), ACK_AFTER);
+  }
+
+  /** @param {Subscription} subscription */
+  _acknowledge(subscription) {
+    const { device, feed, shown } = subscription;
+    clearTimeout(subscription.timer);
+    subscription.timer = undefined;
+    subscription.owed = 0;
+    this._session.tell("ack", { device, feed, cursor: shown });
   }
 
   /** One frame after another, as fast as the listener can show them. @param {FrameMessage} message */

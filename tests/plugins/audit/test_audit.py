@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import stat
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from labkit.announcer import Announcer
 from labkit.devices.plugins import hook_manager
 from labkit.plugin import DeviceEvent, SessionEvent
 from labkit_plugins import audit
-from tests.toy import GUARD
+from tests.toy import GUARD, wait_until
 
 STARTED = SessionEvent(at=0.5, session="3f9a", username="ada", benches=("bench-1", "bench-2"))
 ENDED = SessionEvent(at=60.0, session="3f9a", username="ada", benches=("bench-1", "bench-2"), reason="time")
@@ -72,15 +73,42 @@ def test_two_labs_of_one_process_write_each_their_own(manager: pluggy.PluginMana
     assert [len(lines(tmp_path / name)) for name in ("one", "two")] == [1, 1]
 
 
-def test_file_that_cant_be_written_is_said_with_the_plugin(
+def test_file_that_cant_be_written_is_said_once_and_what_is_missing_afterwards(
     manager: pluggy.PluginManager, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    announcer = Announcer(lambda: manager, audit_log=str(tmp_path / "missing" / "audit.jsonl"))
-    announcer.announce(STARTED)
+    path = tmp_path / "missing" / "audit.jsonl"
+    announcer = Announcer(lambda: manager, audit_log=str(path))
+    for _ in range(3):
+        announcer.announce(STARTED)
+    wait_until(lambda: announcer._waiting == deque() and not announcer._calling, "the events to be dealt with")
+    path.parent.mkdir()
+    announcer.announce(ENDED)
     announcer.close(GUARD)
+    first, last = (record.message for record in caplog.records)
+    assert first.startswith(f"audit log can't be written path={path} error=No such file or directory: ")
+    assert last == f"audit log is written again path={path} lines_missing=3"
+    assert all(record.exc_info is None for record in caplog.records)
+    assert [line["event"] for line in lines(path)] == ["session ended"]
+
+
+def test_file_that_cant_be_written_is_said_before_anything_has_happened(
+    manager: pluggy.PluginManager, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "missing" / "audit.jsonl"
+    announcer = Announcer(lambda: manager, audit_log=str(path))
+    announcer.try_file()
+    announcer.try_file()
     (record,) = caplog.records
-    assert record.message == "plugin failed plugin=audit hook=labkit_session_started"
-    assert "missing/audit.jsonl" in (record.exc_text or "")
+    assert record.message.startswith(f"audit log can't be written path={path} ")
+
+
+def test_file_that_can_be_written_is_there_from_the_start_and_nothing_is_said(
+    manager: pluggy.PluginManager, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for path in ("", str(tmp_path / "audit.jsonl")):
+        Announcer(lambda: manager, audit_log=path).try_file()
+    assert caplog.records == []
+    assert lines(tmp_path / "audit.jsonl") == []
 
 
 def test_without_a_file_nothing_is_said(manager: pluggy.PluginManager, caplog: pytest.LogCaptureFixture) -> None:

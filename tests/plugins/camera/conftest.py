@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from labkit.plugin import Frame
 from labkit_plugins.camera import Camera, CameraOptions, SimulatedCamera
-from labkit_plugins.twins.control import Control, ControlError
+from tests.plugins.twin_ends import end_program
 
 BOUNDARY = "picture"
 
@@ -218,16 +218,4 @@ def closing_twin(link: RecordingLink, **options: Any) -> Iterator[SimulatedCamer
         yield camera
     finally:
         camera.close()
-        end_scene(camera)
-
-
-def end_scene(camera: SimulatedCamera) -> None:
-    """End the scene of a twin and wait until it has removed its files."""
-    try:
-        control = Control(camera.control)
-    except (FileNotFoundError, ConnectionError):
-        return
-    with control:
-        with contextlib.suppress(ControlError):
-            control.ask("end")
-        assert control.wait_for_end(10)
+        end_program(camera)

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 from labkit.testing.driver_contract import DriverContract, Subject, subject_of
 from labkit_plugins.camera import Camera
-from tests.plugins.camera.conftest import NetworkCamera, end_scene, jpeg
+from tests.plugins.camera.conftest import NetworkCamera, jpeg
 from tests.plugins.camera.test_driver import write_film
+from tests.plugins.twin_ends import end_program
 
 CALLS = {"snapshot": {"timeout": 0.05}}
 """So short that it never counts as a command that waits: the first picture after an opening takes its time, later ones
@@ -45,7 +46,7 @@ class TestTwin(DriverContract):
     def under_test(cls) -> Iterator[Subject]:
         with super().under_test() as subject:
             yield with_a_picture(subject)
-            end_scene(subject.instance())  # type: ignore[arg-type]
+            end_program(subject.instance())  # type: ignore[arg-type]
 
 
 class TestPattern(DriverContract):

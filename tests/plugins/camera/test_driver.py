@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -50,8 +51,16 @@ def packets_of(path: Path) -> list[bytes]:
 def programs() -> list[str]:
     """The children of this process that read cameras."""
     own = Path(f"/proc/{os.getpid()}/task")
-    children = [pid for task in own.iterdir() for pid in (task / "children").read_text().split()]
-    return [pid for pid in children if b"grabber" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    children = [pid for task in own.iterdir() for pid in read_if_there(task / "children").split()]
+    return [pid.decode() for pid in children if b"grabber" in read_if_there(Path(f"/proc/{pid.decode()}/cmdline"))]
+
+
+def read_if_there(path: Path) -> bytes:
+    """What a file of a thread or a process says; nothing where that has ended meanwhile."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 # -- the plugin
@@ -467,6 +476,35 @@ def test_opening_without_a_thread_to_be_had_leaves_no_descriptor(
         camera.open()
     camera.close()
     assert len(os.listdir("/proc/self/fd")) == files
+
+
+def test_no_program_is_begun_beside_one_that_cannot_be_ended(
+    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unkillable(ProgramSource):
+        """As one that hangs in the kernel: it is stopped, so it hears no SIGTERM, and nobody can kill it."""
+
+        def __init__(self, plan: Plan):
+            super().__init__(plan)
+            monkeypatch.setattr(self._program, "kill", lambda: None)
+
+    monkeypatch.setattr(driver_module, "ProgramSource", Unkillable)
+    camera = open_camera(url=network_camera.url)
+    camera.watched("frames", True)
+    link.wait_frames(1)
+    (pid,) = programs()
+    os.kill(int(pid), signal.SIGSTOP)
+    camera.close()
+    for _ in range(3):  # the host makes a new driver for each attempt
+        with pytest.raises(NoSignalError, match=rf"process {pid}, which read it, hangs in the kernel, where nothing"):
+            open_camera(url=network_camera.url).health()
+        camera.close()
+    assert programs() == [pid]
+    assert [thread.name for thread in threading.enumerate()].count("camera-abandoned") == 1
+    os.kill(int(pid), signal.SIGKILL)  # the kernel lets go
+    eventually(lambda: programs() == [])
+    monkeypatch.setattr(driver_module, "ProgramSource", ProgramSource)
+    assert open_camera(url=network_camera.url).snapshot(30.0)
 
 
 def test_close_ends_a_program_that_hangs(network_camera: NetworkCamera, open_camera: OpenCamera) -> None:

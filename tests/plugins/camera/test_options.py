@@ -101,10 +101,12 @@ def test_address_may_be_kept_in_a_file(tmp_path: Path) -> None:
 
 
 def test_camera_is_taken_by_the_name_that_the_declaration_has() -> None:
-    (taken,) = CameraOptions.model_validate({"device": "/dev/v4l/by-id/lab"}).takes()
-    assert (taken.what, taken.path) == ("camera /dev/v4l/by-id/lab", ("device",))
+    (taken,) = CameraOptions.model_validate({"device": "/dev/v4l//by-id/./lab"}).takes()
+    assert (str(taken), taken.path) == ("camera /dev/v4l/by-id/lab", ("device",))
     (taken,) = CameraOptions.model_validate({"match": {"usb_serial": "7"}}).takes()
-    assert (taken.what, taken.path) == ("camera with USB serial number 7", ("match", "usb_serial"))
+    assert (str(taken), taken.path) == ("camera with USB serial number 7", ("match", "usb_serial"))
+    (taken,) = CameraOptions.model_validate({"match": {"usb_interface": 2, "usb_id": "046D:0821"}}).takes()
+    assert (str(taken), taken.path) == ("camera with USB id 046d:0821, USB interface 2", ("match", "usb_id"))
     assert CameraOptions.model_validate({"test_pattern": True}).takes() == ()
 
 

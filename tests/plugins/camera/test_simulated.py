@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,8 +20,10 @@ from labkit.plugin import FAULTS, Frame
 from labkit_plugins.camera import CameraOptions, NoSignalError, SimulatedCamera
 from labkit_plugins.camera import capture as capture_module
 from labkit_plugins.camera.painting import lamp_places
+from labkit_plugins.camera.source import SocketSource
 from labkit_plugins.gpio import GpioOptions, SimulatedGpio
-from tests.plugins.camera.conftest import RecordingLink, closing_twin, end_scene, eventually, opened
+from tests.plugins.camera.conftest import RecordingLink, closing_twin, eventually, opened
+from tests.plugins.twin_ends import end_program
 
 # A host of its own: opens the twin in the folder given, tells the scene's process, and stays.
 HOST = """
@@ -60,7 +63,7 @@ def test_scene_is_seen_in_the_declared_size(link: RecordingLink) -> None:
         assert opened(camera.snapshot(30.0)).size == (320, 240)
     finally:
         camera.close()
-        end_scene(camera)
+        end_program(camera)
 
 
 def test_changed_declaration_is_followed_by_the_same_scene(twin: SimulatedCamera, link: RecordingLink) -> None:
@@ -130,7 +133,7 @@ def chip(link: RecordingLink) -> Iterator[SimulatedGpio]:
     gpio = SimulatedGpio(GpioOptions.model_validate({"simulate": True, "lines": LINES}), beside)
     yield gpio
     gpio.close()
-    end_scene(gpio)  # type: ignore[arg-type]  # ends any program
+    end_program(gpio)
 
 
 @pytest.mark.parametrize("first", ["camera", "chip"])
@@ -237,6 +240,14 @@ def test_slow_camera_gives_a_picture_now_and_then(link: RecordingLink) -> None:
         link.wait_frames(5, after=seen)
 
 
+def test_connection_to_a_camera_that_goes_at_that_moment_is_closed() -> None:
+    near, far = socket.socketpair()
+    far.close()
+    with pytest.raises(BrokenPipeError):
+        SocketSource(near)
+    assert near.fileno() == -1
+
+
 def test_every_fault_is_known(twin: SimulatedCamera) -> None:
     twin.open()
     for fault in FAULTS:
@@ -307,5 +318,5 @@ def test_folder_with_a_long_name_is_fine(link: RecordingLink, tmp_path: Path) ->
     camera.open()
     assert camera.snapshot(30.0)
     camera.close()
-    end_scene(camera)
+    end_program(camera)
     assert os.listdir(folder) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,8 @@ from typing import Any
 import pytest
 
 from labkit_plugins.gpio import GpioOptions, SimulatedGpio
-from labkit_plugins.twins.control import Control, ControlError
+from labkit_plugins.twins.control import Control
+from tests.plugins.twin_ends import end_program
 
 LINES = {
     "red": 17,
@@ -102,7 +102,7 @@ def twin(link: RecordingLink) -> Iterator[SimulatedGpio]:
     gpio.open()
     yield gpio
     gpio.close()
-    end_chip(gpio)
+    end_program(gpio)
 
 
 @pytest.fixture
@@ -126,20 +126,8 @@ def open_twin(link: RecordingLink) -> Iterator[OpenTwin]:
     yield open_it
     for gpio in opened:
         gpio.close()
-        end_chip(gpio)
+        end_program(gpio)
 
 
 def options(lines: dict[str, Any] | None = None, **more: Any) -> GpioOptions:
     return GpioOptions.model_validate({"simulate": True, "lines": lines or LINES, **more})
-
-
-def end_chip(gpio: SimulatedGpio) -> None:
-    """End the chip of a twin and wait until it has removed its files."""
-    try:
-        control = Control(gpio.control)
-    except (FileNotFoundError, ConnectionError):
-        return
-    with control:
-        with contextlib.suppress(ControlError):
-            control.ask("end")
-        assert control.wait_for_end(10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import FunctionType
 from typing import Any
 
 import pytest
 
 from labkit.errors import CommandError, DeviceOfflineError, InterruptedCallError, SafeStateError
 from labkit.plugin import commands_of, feeds_of
-from labkit_plugins.gpio import Gpio, GpioOptions, ReadBackError, SimulatedGpio
+from labkit_plugins.gpio import Gpio, GpioOptions, ReadBackError, SimulatedGpio, driver
 from labkit_plugins.gpio.reader import EdgeReader
 from tests.plugins.gpio.conftest import FarEnd, OpenTwin, RecordingLink, options
 from tests.toy import wait_until
@@ -37,6 +39,40 @@ def test_declarations_are_checked_without_gpiod() -> None:
         "import sys, labkit_plugins.gpio as g; g.GpioOptions(chip='x', lines={'a': 1}); print('gpiod' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def functions_of_the_driver() -> int:
+    """How many functions of its module there are: those of its classes, and what was made and is held somewhere."""
+    gc.collect()
+    return sum(isinstance(one, FunctionType) and one.__module__ == driver.__name__ for one in gc.get_objects())
+
+
+def test_openings_that_failed_leave_nothing_behind_for_forks(link: RecordingLink) -> None:
+    Gpio(options(), link)
+    before = functions_of_the_driver()
+    for _ in range(50):
+        Gpio(options(), link)  # the host makes one for each attempt
+    assert functions_of_the_driver() == before
+
+
+def test_forked_child_lets_go_of_all_that_live_though_one_fails(link: RecordingLink) -> None:
+    told, tells = os.pipe()
+
+    class Told(Gpio):
+        def let_go(self) -> None:
+            os.write(tells, self.link.name[-1:].encode())
+            raise OSError("the chip has gone")
+
+    living = [Told(options(), RecordingLink(link.folder, name=f"bench-1/{name}")) for name in "abc"]
+    Told(options(), RecordingLink(link.folder, name="bench-1/gone"))
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(tells)
+    with open(told, "rb") as file:
+        assert sorted(file.read()) == sorted(b"abc")
+    assert len(living) == 3
 
 
 @pytest.mark.parametrize("value", [1, True])

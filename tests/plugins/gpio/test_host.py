@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from labkit.store.reservations import Blame, Condition
 from labkit_plugins.gpio import SimulatedGpio
 from labkit_plugins.twins.control import Control
 from tests.loop.runner_bench import Outlet, RunnerBench
-from tests.plugins.gpio.conftest import RecordingLink, end_chip, options
+from tests.plugins.gpio.conftest import RecordingLink, options
+from tests.plugins.twin_ends import end_program
 from tests.toy import wait_until
 
 
@@ -37,8 +39,8 @@ class GpioBench(RunnerBench):
             bench="bench-1", name="leds", driver=SimulatedGpio, kind="gpio", options=options(), line=1
         )
 
-    def _open(self, on_lost: Callable[[str], None]) -> OpenDevice:
-        return open_device(self.declaration, self.folder, GpioOutlet(self.heard), on_lost)
+    def _open(self, on_lost: Callable[[str], None], on_driver: Callable[[Any], None]) -> OpenDevice:
+        return open_device(self.declaration, self.folder, GpioOutlet(self.heard), on_lost, on_driver)
 
     def far(self, request: str) -> None:
         with Control(self.folder / "control") as control:
@@ -54,7 +56,7 @@ def bench(tmp_path: Path) -> Iterator[GpioBench]:
     folder.mkdir(parents=True)
     with GpioBench(folder) as bench:
         yield bench.start()
-    end_chip(SimulatedGpio(options(), RecordingLink(folder)))
+    end_program(SimulatedGpio(options(), RecordingLink(folder)))
 
 
 def test_device_works_under_its_host(bench: GpioBench) -> None:

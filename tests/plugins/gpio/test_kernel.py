@@ -253,7 +253,7 @@ def test_chip_that_this_user_may_not_open_says_what_grants_it(open_gpio: OpenGpi
     path.chmod(0o660)
     group = os.stat(path).st_gid
     remedy = "Run: sudo usermod -aG" if group else "Give it a group by a udev rule"
-    with pytest.raises(DeviceOfflineError, match=rf"may not open {path} \(group .*, mode 0660\).*{remedy}"):
+    with pytest.raises(DeviceOfflineError, match=rf"may not open {path} of '.*' \(group .*, mode 0660\)\. {remedy}"):
         open_gpio(chip=str(path))
     with pytest.raises(DeviceOfflineError, match=f"this user may not open it.*{remedy}"):
         open_gpio()
@@ -311,7 +311,7 @@ def test_scan_tells_a_full_and_a_forbidden_chip(api: Gpiod, chip: ChipInMemory) 
     full, forbidden = Chips(api, api.folder).scan()
     assert full.trouble == "all of its lines are in use"
     assert forbidden.title == "gpiochip1"
-    assert forbidden.trouble.startswith("User ")
+    assert forbidden.trouble.startswith("user ")
     assert forbidden.remedy
     assert stat.S_ISREG(os.stat(forbidden.path).st_mode)
 

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from labkit.testing.store import StoreServer
 from labkit_plugins.twins.control import Control
+from tests.browser.complaints import note_complaints
 from tests.browser.lab_of_pages import LabOfPages
 
 DECLARED = """
@@ -58,8 +59,7 @@ def session_page(browser: Browser, lab: GpioLab) -> Iterator[Page]:
     complaints: list[str] = []
     with browser.new_context() as student:
         page = student.new_page()
-        page.on("console", lambda message: complaints.extend([message.text] if message.type == "error" else []))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        note_complaints(page, complaints)
         lab.enter(page, "Welcome.")
         page.goto(f"{lab.url}/labkit/")
         expect(page.locator("#devices")).to_have_attribute("data-ready", "true")

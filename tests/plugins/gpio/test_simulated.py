@@ -24,7 +24,8 @@ from labkit_plugins.gpio import Gpio, GpioOptions, SimulatedGpio, labkit_drivers
 from labkit_plugins.gpio.node import NODE
 from labkit_plugins.gpio.simulated import SimulatedLines
 from labkit_plugins.twins.control import PACKET, Control, ControlError, listen, short_address
-from tests.plugins.gpio.conftest import FarEnd, OpenTwin, RecordingLink, end_chip, options
+from tests.plugins.gpio.conftest import FarEnd, OpenTwin, RecordingLink, options
+from tests.plugins.twin_ends import end_program
 from tests.toy import wait_until
 
 # A host of its own: opens the twin in the folder given, tells the chip's process, and stays.
@@ -166,7 +167,7 @@ def test_chip_ends_with_its_killed_host_and_the_next_host_gets_its_own(link: Rec
     twin.open()
     assert twin.read("red") == 0
     twin.close()
-    end_chip(twin)
+    end_program(twin)
     assert os.listdir(link.folder) == []
 
 
@@ -185,7 +186,7 @@ def test_chip_starts_in_a_folder_whose_modules_have_names_of_the_standard_librar
     twin.open()
     assert twin.write("red", 1) == 1
     twin.close()
-    end_chip(twin)
+    end_program(twin)
 
 
 @pytest.fixture
@@ -298,7 +299,7 @@ def test_folder_with_a_long_name_is_fine(link: RecordingLink) -> None:
     twin.open()
     assert twin.write("red", 1) == 1
     twin.close()
-    end_chip(twin)
+    end_program(twin)
 
 
 def test_program_without_a_folder_says_what_it_needs() -> None:

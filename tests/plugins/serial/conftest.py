@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import pytest
 
 from labkit.testing.board import BoardProcess
 from labkit_plugins.serial import SerialOptions, SerialPort, SimulatedSerialPort
-from labkit_plugins.twins.control import Control, ControlError
+from tests.plugins.twin_ends import end_program
 
 
 @dataclass
@@ -83,19 +82,7 @@ def twin(link: RecordingLink) -> Iterator[SimulatedSerialPort]:
     port = SimulatedSerialPort(SerialOptions.model_validate({"simulate": True}), link)
     yield port
     port.close()
-    end_board(port)
-
-
-def end_board(port: SimulatedSerialPort) -> None:
-    """End the board of a twin and wait until it has removed its files."""
-    try:
-        control = Control(port.control)
-    except (FileNotFoundError, ConnectionError):
-        return
-    with control:
-        with contextlib.suppress(ControlError):
-            control.ask("end")
-        assert control.wait_for_end(10)
+    end_program(port)
 
 
 def finish(generator: Any) -> Any:

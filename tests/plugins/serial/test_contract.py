@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from labkit.testing.board import BoardProcess
 from labkit.testing.driver_contract import DriverContract, Subject, subject_of
 from labkit_plugins.serial import SerialPort
-from tests.plugins.serial.conftest import end_board
+from tests.plugins.twin_ends import end_program
 
 CALLS = {"read_until": {"expected": b"x", "timeout": 0.0}}
 LONG_CALLS = {"read_until": {"expected": b"never said", "timeout": 60.0}}
@@ -28,7 +28,7 @@ class TestTwin(DriverContract):
     def under_test(cls) -> Iterator[Subject]:
         with super().under_test() as subject:
             yield subject
-            end_board(subject.instance())  # type: ignore[arg-type]
+            end_program(subject.instance())  # type: ignore[arg-type]
 
 
 class TestPty(DriverContract):

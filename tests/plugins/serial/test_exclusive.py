@@ -14,9 +14,9 @@ import pytest
 
 from labkit.errors import DeviceOfflineError
 from labkit.testing.board import BoardProcess
+from labkit_plugins.holders import holders
+from labkit_plugins.permission import forbidden
 from labkit_plugins.serial import SerialOptions, SerialPort
-from labkit_plugins.serial.exclusive import holders
-from labkit_plugins.serial.ports import forbidden
 from tests.conftest import OrdinaryUser
 from tests.plugins.serial.conftest import RecordingLink
 
@@ -143,7 +143,9 @@ def test_no_permission_names_the_command_that_grants_it(tmp_path: Path) -> None:
         os.chown(tty, 0, 20)
         assert "Run: sudo usermod -aG dialout root, and log in again." in str(forbidden(str(tty), "bench-1/console"))
     os.chmod(tty, 0o600)
-    assert "mode 0600). Give it a group by a udev rule." in str(forbidden(str(tty), "bench-1/console"))
+    rule = 'SUBSYSTEM=="tty", KERNEL=="ttyUSB*", GROUP="dialout", MODE="0660"'
+    said = f"mode 0600). Give it a group by a udev rule, {rule}, and be in that group."
+    assert said in str(forbidden(str(tty), "bench-1/console"))
 
 
 def test_ordinary_user_without_rights_is_told_so(board: BoardProcess, ordinary_user: OrdinaryUser) -> None:

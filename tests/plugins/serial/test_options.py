@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from labkit.plugin import Takes
 from labkit_plugins.serial.options import SerialOptions
 
 
@@ -62,17 +61,18 @@ def test_every_option_has_a_line_of_help() -> None:
     ("declared", "what", "path"),
     [
         ({"port": "/dev//serial/./by-id/x"}, "/dev/serial/by-id/x", ("port",)),
-        ({"match": {"usb_serial": "7543"}}, "USB serial number 7543", ("match", "usb_serial")),
+        ({"match": {"usb_serial": "7543"}}, "serial port with USB serial number 7543", ("match", "usb_serial")),
         (
             {"match": {"usb_interface": 1, "usb_serial": "7543", "usb_id": "2341:00AB"}},
-            "USB serial number 7543, USB id 2341:00ab, USB interface 1",
+            "serial port with USB serial number 7543, USB id 2341:00ab, USB interface 1",
             ("match", "usb_serial"),
         ),
-        ({"match": {"usb_id": "1A86:7523"}}, "USB id 1a86:7523", ("match", "usb_id")),
+        ({"match": {"usb_id": "1A86:7523"}}, "serial port with USB id 1a86:7523", ("match", "usb_id")),
     ],
 )
 def test_device_takes_what_its_declaration_names(declared: dict[str, Any], what: str, path: tuple[str, ...]) -> None:
-    assert SerialOptions.model_validate(declared).takes() == [Takes(what=what, path=path)]
+    (taken,) = SerialOptions.model_validate(declared).takes()
+    assert (str(taken), taken.path) == (what, path)
 
 
 def test_device_that_names_nothing_takes_nothing() -> None:

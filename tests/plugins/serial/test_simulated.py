@@ -17,7 +17,8 @@ from labkit.errors import DeviceOfflineError
 from labkit.plugin import commands_of, feeds_of
 from labkit_plugins.serial import SerialOptions, SerialPort, SimulatedSerialPort, labkit_drivers, labkit_panels
 from labkit_plugins.twins.control import Control
-from tests.plugins.serial.conftest import RecordingLink, end_board, finish
+from tests.plugins.serial.conftest import RecordingLink, finish
+from tests.plugins.twin_ends import end_program
 
 # A host of its own: opens the twin in the folder given, tells the board's process, and stays.
 HOST = """
@@ -177,5 +178,5 @@ def test_folder_with_a_long_name_is_fine(link: RecordingLink, tmp_path: Path) ->
     port.open()
     ask(port, b"temp", b"temp is")
     port.close()
-    end_board(port)
+    end_program(port)
     assert os.listdir(folder) == []

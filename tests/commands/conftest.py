@@ -21,7 +21,8 @@ def lab() -> Iterator[Place]:
 
 @pytest.fixture
 def free_lab(lab: Place) -> Iterator[Place]:
-    """The lab with no session, before and after."""
+    """The lab with no session, before and after, and its bench in service."""
     yield lab
     lab.labkit("release", "bench-1")
+    lab.labkit("bench", "resume", "bench-1")
     (lab.folder / ".fake_weblab_user_session_id").unlink(missing_ok=True)

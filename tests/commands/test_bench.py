@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.conftest import place as place
 from tests.cli.program import BENCH, Place, wait_for
+from tests.moments import MOMENT
 
 
 def ok(lab: Place) -> bool:
@@ -29,7 +30,7 @@ def test_drained_bench_is_refused_to_the_next_and_kept_by_who_has_it(free_lab: P
     said = says(free_lab, "drain", "bench-1", "--reason", "exam on Monday")
     assert re.fullmatch(
         r"No new session gets bench-1\.\n"
-        r"A session has it since [\d:]+, until [\d:]+ at the latest\. To end it now: labkit release bench-1\n",
+        rf"A session has it since {MOMENT}, until {MOMENT} at the latest\. To end it now: labkit release bench-1\n",
         said,
     )
     free_lab.labkit("release", "bench-1")
@@ -43,7 +44,7 @@ def test_drained_bench_is_refused_to_the_next_and_kept_by_who_has_it(free_lab: P
     )
     table = free_lab.labkit("devices").stdout
     assert re.search(r"bench-1/console +serial +ok +drained", table)
-    assert re.search(r"bench-1 is drained \(exam on Monday\) since [\d:]+", table)
+    assert re.search(rf"bench-1 is drained \(exam on Monday\) since {MOMENT}", table)
     assert says(free_lab, "resume", "bench-1") == "bench-1 is in service again.\n"
     assert says(free_lab, "resume", "bench-1") == "bench-1 is in service already.\n"
 
@@ -75,8 +76,8 @@ def test_bench_in_maintenance_is_closed_and_opened_again(free_lab: Place) -> Non
 def test_log_is_a_line_for_each_change_newest_last(free_lab: Place) -> None:
     said = says(free_lab, "log", "bench-2")
     lines = said.splitlines()
-    assert re.fullmatch(r"[\d:]+  bench-2/meter  offline: being opened", lines[0])
-    assert re.fullmatch(r"[\d:]+  bench-2/meter  offline: Port /dev/nothing-here .* \(to blame: device\)", lines[1])
+    assert re.fullmatch(rf"{MOMENT}  bench-2/meter  offline: being opened", lines[0])
+    assert re.fullmatch(rf"{MOMENT}  bench-2/meter  offline: Port /dev/nothing-here .* \(to blame: device\)", lines[1])
     assert lines[-1] == "Times are UTC."
 
 

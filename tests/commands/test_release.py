@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import place as place
 from tests.cli.program import BENCH, Place, wait_for
+from tests.moments import MOMENT
 
 
 @pytest.mark.parametrize("name", ["bench-1", "bench-1/console"])
@@ -16,7 +17,7 @@ def test_session_is_ended_and_the_bench_can_be_had_again(free_lab: Place, name: 
     assert free_lab.labkit("fake", "new").returncode == 0
     done = free_lab.labkit("release", name)
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"The session that had bench-1 since [\d:]+ has ended\.\nbench-1 is free\.\n", done.stdout)
+    assert re.fullmatch(rf"The session that had bench-1 since {MOMENT} has ended\.\nbench-1 is free\.\n", done.stdout)
     assert free_lab.labkit("fake", "status").stdout.startswith("Expired user")
     assert free_lab.labkit("fake", "new").returncode == 0
 

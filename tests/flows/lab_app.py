@@ -130,7 +130,7 @@ def ask() -> Any:
 @app.route("/hang", methods=["POST"])
 @requires_active
 def hang() -> Any:
-    weblab.devices["stuck"].within(2).hang()
+    weblab.devices["stuck"].within(float(request.args.get("seconds", 2))).hang()
     return jsonify(hung=True)
 
 

@@ -15,13 +15,44 @@ from tests.flows.harness import FlowLab
 from tests.flows.people import Student, eventually
 
 
-def ask_in_background(student: Student, line: str, until: str) -> tuple[threading.Thread, list[Any]]:
-    """A view that writes a line and waits for an answer that never comes; its answer is in the list at the end."""
+NOTED = """
+import threading
+
+from labkit.plugin import Driver, DriverOptions, command, hookimpl
+
+
+class NotedOptions(DriverOptions):
+    path: str
+
+
+class Noted(Driver[NotedOptions]):
+    kind = "noted"
+
+    def open(self): self.over = threading.Event()
+    def close(self): pass
+    def make_safe(self): pass
+    def interrupt(self): self.over.set()
+
+    @command(timeout=60.0)
+    def hang(self) -> None:
+        with open(self.options.path, "a") as file:
+            file.write("begun\\n")
+        self.over.wait()
+
+
+@hookimpl
+def labkit_drivers(): return [Noted]
+"""
+"""A driver whose one command notes in a file that it began, and waits to be interrupted."""
+
+
+def ask_in_background(student: Student, path: str) -> tuple[threading.Thread, list[Any]]:
+    """A view that waits for an answer that never comes; its own answer is in the list at the end."""
     answers: list[Any] = []
 
     def run() -> None:
         started = time.monotonic()
-        status, text, _ = student.ask("POST", f"/ask?line={line}&until={until}&timeout=60", b"")
+        status, text, _ = student.ask("POST", path, b"")
         answers.extend([status, text, time.monotonic() - started])
 
     thread = threading.Thread(target=run)
@@ -33,12 +64,18 @@ def test_a_killed_loop_loses_the_running_call_and_a_new_one_goes_on_with_the_ses
     make_lab: Callable[..., FlowLab],
 ) -> None:
     lab = make_lab()
+    (lab.folder / "drivers").mkdir()
+    (lab.folder / "drivers" / "noted.py").write_text(NOTED)
+    noted = lab.folder / "noted"
+    with open(lab.folder / "devices" / "bench-1.toml", "a") as file:
+        file.write(f'\n[stuck]\ndriver = "noted"\npath = "{noted}"\n')
     loop = lab.loop()
     lab.web()
     lab.wait_free()
     student = lab.rlms.must_start(length=120).enter()
-    thread, answers = ask_in_background(student, "echo-before", "never-comes")
-    lab.boards[0].wait_received(b"echo-before\r")
+    assert student.ask("POST", "/write", b"echo-before\r")[0] == 200
+    thread, answers = ask_in_background(student, "/hang?seconds=60")
+    eventually(noted.exists, what="the call to begin")
     lab.kill(loop)
     killed = time.monotonic()
     thread.join(30)
@@ -56,6 +93,7 @@ def test_a_killed_loop_loses_the_running_call_and_a_new_one_goes_on_with_the_ses
     eventually(lambda: student.ask("POST", "/write", b"echo-after\r")[0] == 200, what="the session goes on")
     received = lab.boards[0].wait_received(b"echo-after\r")
     assert received.count(b"echo-before\r") == 1
+    assert noted.read_text() == "begun\n"
     assert b"echo-dead" not in received
     safe = received.rindex(b"halt\r")  # the new loop made the board safe before the session went on
     assert received.index(b"echo-before\r") < safe < received.index(b"echo-after\r")
@@ -101,7 +139,7 @@ def test_a_stopped_loop_that_wakes_up_late_lets_nothing_old_through(make_lab: Ca
     student = lab.rlms.must_start("first", length=120, client={"write": "# first\r"}).enter()
     os.kill(loop.pid, signal.SIGSTOP)
     try:
-        thread, answers = ask_in_background(student, "late", "never")
+        thread, answers = ask_in_background(student, "/ask?line=late&until=never&timeout=60")
         thread.join(30)
         assert answers[0] == 500
         second_loop = lab.loop()  # can't have the bench, but ends sessions

@@ -1,8 +1,11 @@
-"""Time: one clock that tests can replace, and deadlines. Used by everybody; does no waiting itself."""
+"""Time: one clock that tests can replace, deadlines, and how messages name a moment. Does no waiting itself."""
 
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
+
+HALF_DAY = 12 * 3600.0
 
 
 class Clock:
@@ -34,3 +37,13 @@ class Deadline:
 
     def __repr__(self) -> str:
         return "<Deadline never>" if self._at is None else f"<Deadline in {self.left():.3f} s>"
+
+
+def moment_text(seconds: float, now: float | None = None) -> str:
+    """A moment as messages name it: "13:02:28 UTC", with its date where it is half a day or more away from now.
+
+    Gets UTC in seconds since 1970; no `now` is the machine's. Pages find it by this form, and show it in their reader's
+    time (moments.js).
+    """
+    far = abs(seconds - (Clock().now() if now is None else now)) >= HALF_DAY
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC" if far else "%H:%M:%S UTC")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
-from labkit.clock import Clock, Deadline
+import pytest
+
+from labkit.clock import Clock, Deadline, moment_text
 
 
 class Still(Clock):
@@ -46,3 +48,24 @@ def test_clock_is_the_machines() -> None:
     assert abs(Clock().now() - time.time()) < 60
     first = Clock().boottime()
     assert Clock().boottime() >= first
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [
+        (0, "23:30:00 UTC"),
+        (1, "00:30:00 UTC"),  # of the next day, and near enough to be meant
+        (-11.9, "11:36:00 UTC"),
+        (12, "2026-11-23 11:30:00 UTC"),
+        (-12, "2026-11-22 11:30:00 UTC"),
+        (-72, "2026-11-19 23:30:00 UTC"),
+    ],
+)
+def test_moment_has_its_date_where_its_time_of_day_could_be_taken_for_another(hours: float, text: str) -> None:
+    now = 1_795_390_200.0  # 2026-11-22 23:30:00 UTC
+    assert moment_text(now + hours * 3600, now) == text
+
+
+def test_moment_is_seen_from_the_machines_time() -> None:
+    assert len(moment_text(time.time())) == len("13:02:28 UTC")
+    assert len(moment_text(time.time() + 86_400)) == len("2026-11-22 13:02:28 UTC")

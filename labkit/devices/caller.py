@@ -11,11 +11,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from labkit import errors
-from labkit.clock import Clock, Deadline
+from labkit.clock import Clock, Deadline, moment_text
 from labkit.errors import CallExpiredError, CallLostError, DeviceError, DriverError, StoreUnavailableError
 from labkit.process import LabProcess
 from labkit.settings import Settings
@@ -221,5 +220,5 @@ def _refusal(call: Call, answer: Sequence[str]) -> DeviceError:
 def _holder(facts: Sequence[str]) -> str:
     state, since = facts[0], facts[1]
     if state == "reserved" and since:
-        return f": another session has it since {datetime.fromtimestamp(float(since), UTC):%H:%M:%S} UTC"
+        return f": another session has it since {moment_text(float(since))}"
     return {"over": ": its session is over", "releasing": ": it is being made safe"}.get(state, "")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
-from labkit.clock import Deadline
+from labkit.clock import Deadline, moment_text
 from labkit.context import BoundSession
 from labkit.devices.caller import DeviceCaller
 from labkit.devices.wish import Wish, no_bench
@@ -21,11 +20,6 @@ log = logging.getLogger("labkit.devices")
 ANY = Wish()
 
 
-def time_text(seconds: float) -> str:
-    """A time of day as messages show it, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M:%S UTC")
-
-
 def sentence(refusal: Refusal) -> str:
     """Why one bench can't be given out, and until when; never by whom."""
     bench, state = refusal.bench, refusal.state
@@ -33,7 +27,7 @@ def sentence(refusal: Refusal) -> str:
         return f"{bench} is not hosted at the moment (no `labkit loop` has it)"
     if state in ("offline", "faulty"):
         return f"{bench} is out of service: its device {refusal.first} is {state} ({refusal.second})"
-    since = time_text(float(refusal.first))
+    since = moment_text(float(refusal.first))
     if state in (Duty.DRAINED, Duty.MAINTENANCE):
         why = f" ({refusal.second})" if refusal.second else ""
         what = "in maintenance" if state == Duty.MAINTENANCE else "given to nobody new"
@@ -43,7 +37,7 @@ def sentence(refusal: Refusal) -> str:
         return f"{bench} is being made safe after {'this' if own else 'another'} session since {since}"
     if own:
         return f"{bench} is this session's own already since {since}"
-    return f"{bench} is reserved by another session since {since} until {time_text(float(refusal.second))}"
+    return f"{bench} is reserved by another session since {since} until {moment_text(float(refusal.second))}"
 
 
 def explain(refusals: Sequence[Refusal], wish: Wish = ANY) -> str:

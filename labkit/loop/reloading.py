@@ -20,7 +20,7 @@ from types import FrameType
 from labkit.lab import Lab
 from labkit.loop.lifeline import PARENT, hold_lifeline, lifeline
 from labkit.loop.words import Words
-from labkit.threads import LabThread
+from labkit.threads import LabThread, stop_all
 
 log = logging.getLogger("labkit.loop")
 
@@ -29,6 +29,8 @@ RELOADED = "LABKIT_RELOADED"
 
 END_SECONDS = 30.0
 """Seconds that a child has to end in order, before it is killed."""
+WATCH_END_SECONDS = 10.0
+"""Seconds that the look-out for changes has to end; it looks whether it is to end at least every 5 s."""
 
 
 def worker_environment() -> dict[str, str]:
@@ -77,6 +79,7 @@ def keep_reloading(folders: Sequence[Path]) -> None:
         finally:
             watching.stop()
             child.end()
+            stop_all([watching], WATCH_END_SECONDS)  # Python must not end while it is in watchfiles: that aborts
             for number, handler in before.items():
                 signal.signal(number, handler)
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import redis
 
-from labkit.store.pool import Pool
+from labkit.store.pool import Pool, read_within
 
 Answering = Callable[[], contextlib.AbstractContextManager[None]]
 """Turns the library's errors into `StoreUnavailableError`."""
@@ -46,7 +46,7 @@ class Line:
         """The next answer; one that is an error is raised, and the line is still good. wait: for how long the command
         itself waits, in seconds."""
         try:
-            return self._connection.read_response(timeout=wait + self._seconds)
+            return read_within(self._connection, wait + self._seconds)
         except Exception as error:
             self._raise(error)
 
@@ -65,7 +65,7 @@ class Line:
     def _raise(self, error: Exception) -> NoReturn:
         """Raise what an error of the library means. Only here, since this way it costs nothing where there is none."""
         with self._answering():
-            if isinstance(error, (ValueError, AttributeError)):  # `Pool.close` took it away from under this thread
+            if isinstance(error, (ValueError, AttributeError, OSError)):  # `Pool.close` took it away from this thread
                 raise redis.exceptions.ConnectionError("The connection was closed here.") from error
             raise error
         raise error  # what `answering` lets pass, it raises itself

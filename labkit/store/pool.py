@@ -8,6 +8,7 @@ anything is sent.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import weakref
 from collections import deque
@@ -18,6 +19,8 @@ import redis
 
 Argument = str | bytes | int | float
 
+_READ_HAS_TIMEOUT = "timeout" in inspect.signature(redis.Connection.read_response).parameters
+"""redis-py 8 has it, 5.2 does not."""
 _BROKEN = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, OSError)
 
 
@@ -79,6 +82,19 @@ class Pool:
         free, self._free = self._free, deque()
         for connection in [*free, *self._busy]:
             connection.disconnect()
+
+
+def read_within(connection: Any, seconds: float) -> Any:
+    """The next answer, which may take longer than those that `Pool.ask` waits for."""
+    if _READ_HAS_TIMEOUT:
+        return connection.read_response(timeout=seconds)
+    socket = connection._sock  # None where `Pool.close` took it away; then this is an AttributeError as well
+    socket.settimeout(seconds)
+    try:
+        return connection.read_response()
+    finally:
+        with contextlib.suppress(OSError):  # after an error it may be closed
+            socket.settimeout(connection.socket_timeout)
 
 
 def _is_stale(connection: Any) -> bool:

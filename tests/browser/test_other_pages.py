@@ -35,7 +35,7 @@ def show(page: Page, lab: PretendedLab, name: str, **given: object) -> None:
 def test_end_gives_the_reason_and_the_way_back(page: Page, lab: PretendedLab, reason: str, heading: str) -> None:
     show(page, lab, "ended", reason=reason, ended_at=1_763_812_930.5, back="/course")
     expect(page.get_by_role("heading")).to_have_text(heading)
-    expect(page.get_by_test_id("ended")).to_contain_text("12:02:10 UTC")
+    expect(page.get_by_test_id("ended")).to_contain_text("Ended at 2025-11-22 12:02:10 UTC")
     expect(page.get_by_test_id("back")).to_have_attribute("href", "/course")
 
 
@@ -93,7 +93,7 @@ def test_times_are_the_readers_own_and_read_alike_everywhere(browser: Browser, l
     context = browser.new_context(timezone_id="Asia/Kolkata", locale="de-DE")
     page = context.new_page()
     show(page, lab, "ended", reason="time", ended_at=1_763_812_930.5)
-    expect(page.get_by_test_id("ended")).to_contain_text("Ended at 17:32:10.")
+    expect(page.get_by_test_id("ended")).to_contain_text("Ended at 22.11.2025, 17:32:10.")
     text = "bench-1 is reserved by another session since 13:02:28 UTC until 13:07:28 UTC."
     ours = "bench-1 is reserved by another session since 18:32:28 until 18:37:28."
     until = time.time() + 3600
@@ -103,6 +103,10 @@ def test_times_are_the_readers_own_and_read_alike_everywhere(browser: Browser, l
         expect(page.get_by_test_id("wait")).to_have_text(
             re.compile(r"^Try again at \d\d:\d\d:\d\d, in (1 h|59 min \d+ s)\.$")
         )
+    show(page, lab, "refused", message="bench-1 is in maintenance since 2025-11-22 23:02:28 UTC (new motor).")
+    expect(page.get_by_test_id("refusal")).to_have_text(
+        "bench-1 is in maintenance since 23.11.2025, 04:32:28 (new motor)."
+    )
     page.goto(f"{lab.url}/labkit/page")
     expect(page.locator("#link")).to_have_attribute("data-state", "online")
     lab.end("time")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from labkit.clock import Clock
 from labkit.context import BoundSession, Purpose
-from labkit.devices.reservation import explain, sentence, time_text
+from labkit.devices.reservation import explain, sentence
 from labkit.devices.wish import Wish
 from labkit.errors import BenchUnavailableError, ReservationLostError
 from labkit.store.connection import Store
@@ -38,8 +39,16 @@ def refusal(state: str, first: str = "", second: str = "") -> Refusal:
         (refusal("offline", LEDS, "unplugged"), "is out of service: its device bench-1/leds is offline (unplugged)"),
     ],
 )
-def test_refusal_says_why_and_until_when(row: Refusal, text: str) -> None:
+def test_refusal_says_why_and_until_when(row: Refusal, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Clock, "now", lambda _: float(NOON) + 60)
     assert sentence(row) == f"bench-1 {text}"
+
+
+def test_bench_that_is_away_for_days_is_told_with_the_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Clock, "now", lambda _: float(NOON) + 3 * 86_400)
+    assert sentence(refusal("maintenance", NOON, "new motor")) == (
+        "bench-1 is in maintenance since 2026-11-22 12:00:00 UTC (new motor)"
+    )
 
 
 def test_all_refusals_are_one_message_and_none_says_what_to_do() -> None:
@@ -51,7 +60,6 @@ def test_all_refusals_are_one_message_and_none_says_what_to_do() -> None:
     assert explain([], Wish(features=["uno", "camera"])).startswith(
         "There is no bench with the features 'uno', 'camera'."
     )
-    assert time_text(0) == "00:00:00 UTC"
 
 
 @pytest.fixture

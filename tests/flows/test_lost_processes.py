@@ -14,7 +14,6 @@ import pytest
 from tests.flows.harness import FlowLab
 from tests.flows.people import Student, eventually
 
-
 NOTED = """
 import threading
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from labkit.devices.reservation import time_text
+from labkit.clock import moment_text
 from tests.flows.harness import LAYOUTS, FlowLab
 from tests.flows.people import Rlms, eventually
 from tests.flows.visit import SAFE, dispose
@@ -74,7 +74,7 @@ def assert_held_once(lab: FlowLab, sessions: list[str]) -> dict[str, str]:
         device = holds.pop(f"{bench}/console")
         assert (device.hold, device.session) == ("reserved", record.session_id)
     assert not holds
-    return {bench: time_text(record.number("max_date")) for record in records for bench in record.fences}
+    return {bench: moment_text(record.number("max_date")) for record in records for bench in record.fences}
 
 
 def assert_clear_refusal(status: int, answer: dict[str, Any], until: dict[str, str]) -> None:

@@ -176,14 +176,19 @@ def written_to(path: str) -> Iterator[None]:
         yield
         return
     handler, audit = _Lines(path, threading.get_ident()), logging.getLogger(AUDIT)
-    audit.addHandler(handler)
-    audit.setLevel(logging.INFO)
-    audit.propagate = False
+    with _handlers_change:
+        audit.addHandler(handler)
+        audit.setLevel(logging.INFO)
+        audit.propagate = False
     try:
         yield
     finally:
-        audit.removeHandler(handler)
-        audit.propagate = not audit.handlers
+        with _handlers_change:  # in a new list: `removeHandler` has who is in the middle of the old one skip another's
+            audit.handlers = [other for other in audit.handlers if other is not handler]
+            audit.propagate = not audit.handlers
+
+
+_handlers_change = threading.Lock()
 
 
 class _Lines(logging.Handler):

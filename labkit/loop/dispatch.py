@@ -70,6 +70,7 @@ class Dispatch:
                     stopping.wait(0.5)
                 except Exception:
                     log.exception("call can't be read; its caller reports it as lost")
+                    stopping.wait(0.1)  # whatever it was, it must not take the whole processor
 
     def _take(self, inbox: Inbox, stopping: threading.Event) -> None:
         """Wait for a call, hand it over, and ask for the next one while the device's thread wakes up: so this one goes

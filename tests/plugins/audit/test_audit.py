@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import stat
+import threading
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pluggy
 import pytest
 
-from labkit.announcer import Announcer
+from labkit.announcer import AUDIT, Announcer, written_to
 from labkit.devices.plugins import hook_manager
 from labkit.plugin import DeviceEvent, SessionEvent
 from labkit_plugins import audit
@@ -71,6 +72,35 @@ def test_two_labs_of_one_process_write_each_their_own(manager: pluggy.PluginMana
     for announcer in announcers:
         announcer.close(GUARD)
     assert [len(lines(tmp_path / name)) for name in ("one", "two")] == [1, 1]
+
+
+def test_lab_that_ends_takes_no_line_of_another_ones(tmp_path: Path) -> None:
+    """One whose file is written ends in the very moment in which another one of the process says something."""
+    begun, leave = threading.Event(), threading.Event()
+
+    def write_first() -> None:
+        with written_to(str(tmp_path / "first")):
+            begun.set()
+            leave.wait(GUARD)
+
+    first = threading.Thread(target=write_first)
+    first.start()
+    assert begun.wait(GUARD)
+
+    class InTheMiddle(logging.Handler):
+        """Stands behind the first one's, before the second one's."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            leave.set()
+            first.join(GUARD)
+
+    between = InTheMiddle()
+    logging.getLogger(AUDIT).addHandler(between)
+    with written_to(str(tmp_path / "second")):
+        logging.getLogger(AUDIT).info(json.dumps({"said": "by the second"}))
+        logging.getLogger(AUDIT).removeHandler(between)
+    assert not first.is_alive()
+    assert lines(tmp_path / "second") == [{"said": "by the second"}]
 
 
 def test_file_that_cant_be_written_is_said_once_and_what_is_missing_afterwards(

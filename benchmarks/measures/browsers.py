@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.programs import PEERS, Program, program
+from benchmarks.programs import PEERS, Program
 from benchmarks.report import Report, quantile
 from benchmarks.scale import Scale
 from benchmarks.watched import WatchedLab, ask, seconds_of, watched_lab
@@ -86,7 +86,7 @@ def _echo(report: Report, pages: Program, seconds: float, port: int, cookie: str
 def _full(report: Report, scale: Scale) -> None:
     """More pages than a web process takes: each one is let in or told that the lab is full, at once."""
     threads = scale.times(64, 16)
-    with watched_lab() as lab, program(sys.executable, "pages.py") as pages:
+    with watched_lab() as lab, Program(sys.executable, "pages.py") as pages:
         lab.web("--threads", str(threads))
         cookie, another = lab.enter(), lab.enter()
         began = time.monotonic()
@@ -117,7 +117,7 @@ def _says_full(port: int, cookie: str) -> bool:
 
 @contextmanager
 def _opened(lab: WatchedLab, ports: list[int], cookies: list[str]) -> Iterator[Program]:
-    with program(sys.executable, "pages.py") as pages:
+    with Program(sys.executable, "pages.py") as pages:
         opened = pages.ask("open", ports=ports, cookies=cookies, within=30)
         if opened["states"] != ["open"] * len(cookies):
             states = {state: opened["states"].count(state) for state in set(opened["states"])}

@@ -15,8 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 
-from benchmarks.asked import PEERS, Asked
-from benchmarks.programs import clean_environment
+from benchmarks.programs import PEERS, ROOT, Program, clean_environment
 from benchmarks.report import Figure, Report
 from benchmarks.scale import Scale
 from benchmarks.stores import store
@@ -44,16 +43,15 @@ def measure(report: Report, scale: Scale) -> None:
 
 
 @contextlib.contextmanager
-def _labkit(url: str) -> Iterator[Asked]:
+def _labkit(url: str) -> Iterator[Program]:
     """A loop with eight devices, and the process that calls them."""
     with tempfile.TemporaryDirectory(prefix="labkit-bench-") as instance:
-        environment = clean_environment(
-            {"STORE_URL": url, "LAB_INSTANCE": instance, "PYTHONPATH": str(PEERS.parents[1])}
-        )
+        environment = {"STORE_URL": url, "LAB_INSTANCE": instance, "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "labkit.cli", "loop", "--quiet"]
-        loop = subprocess.Popen(command, cwd=PEERS / "labkit_calls_lab", env=environment, stdin=subprocess.DEVNULL)
+        environ, nothing = clean_environment(environment), subprocess.DEVNULL
+        loop = subprocess.Popen(command, cwd=PEERS / "labkit_calls_lab", env=environ, stdin=nothing)
         try:
-            with Asked(sys.executable, PEERS / "labkit_calls.py", environ=environment) as caller:
+            with Program(sys.executable, "labkit_calls.py", environment=environment) as caller:
                 yield caller
         finally:
             loop.terminate()
@@ -61,12 +59,14 @@ def _labkit(url: str) -> Iterator[Asked]:
 
 
 @contextlib.contextmanager
-def _callers(report: Report, labkit: Asked, transport: str, url: str, scale: Scale) -> Iterator[Mapping[str, Asked]]:
+def _callers(
+    report: Report, labkit: Program, transport: str, url: str, scale: Scale
+) -> Iterator[Mapping[str, Program]]:
     """labkit, the floor, and the peers that are installed; those have their own way, so they are asked only once."""
     with contextlib.ExitStack() as stack:
 
-        def run(python: str, program: str, *arguments: str) -> Asked:
-            return stack.enter_context(Asked(python, PEERS / program, *arguments))
+        def run(python: str, file: str, *arguments: str) -> Program:
+            return stack.enter_context(Program(python, file, *arguments))
 
         found = {LABKIT: labkit, FLOOR: run(sys.executable, "floor.py", url)}
         jumpstarter, tasks = scale.python("jumpstarter"), scale.python("tasks")
@@ -86,34 +86,34 @@ def _callers(report: Report, labkit: Asked, transport: str, url: str, scale: Sca
 # -- what is measured
 
 
-def _calls(report: Report, labkit: Asked, transport: str, url: str, scale: Scale) -> Times:
+def _calls(report: Report, labkit: Program, transport: str, url: str, scale: Scale) -> Times:
     """One call after another, from another process."""
     with _callers(report, labkit, transport, url, scale) as callers:
         kept: Times = {name: [] for name in callers}
         for number in range(scale.times(10, 1) + 1):
             for name, caller in callers.items():
-                took = caller.block(scale.times(150, 5))
+                took = caller.seconds(count=scale.times(150, 5))
                 kept[name] += took if number or scale.quick else []  # the first block warms up
     return kept
 
 
-def _from_task(labkit: Asked, scale: Scale) -> list[float]:
+def _from_task(labkit: Program, scale: Scale) -> list[float]:
     """One call after another, from a task in the process that has the device; what is beyond the driver's own time."""
-    labkit.block(scale.times(150, 5), task=True)
-    return [took for _ in range(scale.times(5, 1)) for took in labkit.block(scale.times(300, 5), task=True)]
+    labkit.seconds(count=scale.times(150, 5), task=True)
+    return [took for _ in range(scale.times(5, 1)) for took in labkit.seconds(count=scale.times(300, 5), task=True)]
 
 
-def _eight(labkit: Asked, scale: Scale) -> Times:
+def _eight(labkit: Program, scale: Scale) -> Times:
     """Seven devices while the eighth sleeps in a call, and while it doesn't; and eight that are called at once."""
     kept: Times = {"quiet": [], "asleep": [], "alone": [], "together": []}
     seven, count = list(range(1, 8)), scale.times(280, 7)
     for _ in range(scale.times(4, 1)):
-        kept["quiet"] += labkit.block(count, devices=seven)
+        kept["quiet"] += labkit.seconds(count=count, devices=seven)
         labkit.ask(asleep=8, nap=scale.seconds(1.5, 0.2))
-        kept["asleep"] += labkit.block(count, devices=seven)
+        kept["asleep"] += labkit.seconds(count=count, devices=seven)
         labkit.ask(awake=8)
-        kept["alone"] += labkit.block(scale.times(5, 1), devices=[1], nap=NAP)
-        kept["together"] += labkit.block(scale.times(5, 1), devices=list(range(1, 9)), nap=NAP)
+        kept["alone"] += labkit.seconds(count=scale.times(5, 1), devices=[1], nap=NAP)
+        kept["together"] += labkit.seconds(count=scale.times(5, 1), devices=list(range(1, 9)), nap=NAP)
     return kept
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.programs import Program, program
+from benchmarks.programs import Program
 from benchmarks.report import Report, quantile
 from benchmarks.scale import Scale
 from benchmarks.watched import seconds_of, watched_lab
@@ -34,7 +34,7 @@ def measure(report: Report, scale: Scale) -> None:
         lab.declare("bench-1", f'[camera]\ndriver = "camera"\nurl = "{film}"\n')
         loop, web = lab.loop(), lab.web()
         cookie = lab.enter()
-        with program(sys.executable, "pages.py") as pages:
+        with Program(sys.executable, "pages.py") as pages:
             pages.ask("open", ports=lab.ports, cookies=[cookie] * VIEWERS, within=20)
             pages.ask("subscribe", device="bench-1/camera", feed="frames")
             pages.ask("frames", seconds=scale.seconds(3, 1.5))

@@ -11,7 +11,7 @@ import sys
 import time
 
 from benchmarks.many import OWNER, start_sessions
-from benchmarks.programs import program
+from benchmarks.programs import Program
 from benchmarks.report import Report, quantile
 from benchmarks.scale import Scale
 from benchmarks.stores import BenchStore, store
@@ -40,12 +40,12 @@ def measure(report: Report, scale: Scale) -> None:
 def _labkit(report: Report, scale: Scale, here: BenchStore) -> dict[int, float]:
     """Each number of live sessions -> the median of a pass, in us."""
     found, live = {}, 0
-    with program(sys.executable, "weblablib_app.py", "labkit", here.tcp) as lab:
+    with Program(sys.executable, "weblablib_app.py", "labkit", here.tcp) as lab:
         for count in (10, 1_000, 10_000, 100_000) if not scale.quick else (10, 100):
             start_sessions(here.client, PREFIX, count - live)
             live = count
-            lab.seconds("clean", 5)
-            passes = lab.seconds("clean", scale.times(1000, 5))
+            lab.seconds("clean", times=5)
+            passes = lab.seconds("clean", times=scale.times(1000, 5))
             found[count] = statistics.median(passes) * 1e6
             _keep(report, f"labkit at {count:,} live sessions", passes)
             _keep(report, f"labkit's beat at {count:,}", _beats(here, scale))
@@ -68,11 +68,11 @@ def _weblablib(report: Report, scale: Scale, here: BenchStore) -> dict[int, floa
         report.leave_out("weblablib's clean-up", "it is not installed (make bench installs it)")
         return {}
     found, live = {}, 0
-    with program(python, "weblablib_app.py", "weblablib", here.tcp) as lab:
+    with Program(python, "weblablib_app.py", "weblablib", here.tcp) as lab:
         for count, passes in ((1_000, 10), (10_000, 3)) if not scale.quick else ((10, 1),):
-            lab.seconds("start", count - live)
+            lab.seconds("start", times=count - live)
             live = count
-            took = lab.seconds("clean", passes)
+            took = lab.seconds("clean", times=passes)
             found[count] = statistics.median(took) * 1e6
             _keep(report, f"weblablib at {count:,} live sessions", took)
     return found

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from benchmarks.programs import Program, program
+from benchmarks.programs import Program
 from benchmarks.report import Report, quantile
 from benchmarks.scale import Scale
 from benchmarks.watched import WatchedLab, seconds_of, watched_lab
@@ -95,7 +95,7 @@ class Watched:
     @contextmanager
     def viewers(self, count: int) -> Iterator[Program]:
         """Pages that look at the serial port, and have what was there before."""
-        with program(sys.executable, "pages.py") as pages:
+        with Program(sys.executable, "pages.py") as pages:
             opened = pages.ask("open", ports=self.lab.ports, cookies=[self.cookie] * count, within=20)
             heard = pages.ask("hear_bytes", device="bench-1/console", feed="received", silence=self.silence)
             if opened["states"] != ["open"] * count or not heard["ok"]:

@@ -15,8 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.asked import PEERS, Asked, AskedError
-from benchmarks.programs import Program, clean_environment, program
+from benchmarks.programs import PEERS, Program, ProgramError, clean_environment
 from benchmarks.report import Report, quantile
 from benchmarks.scale import Scale
 from benchmarks.stores import store
@@ -33,7 +32,8 @@ BURSTS, BURST = 4, 2000
 class Queue:
     """Somebody who runs tasks. environment: where it is installed, '' labkit's own.
 
-    program: the half that submits (see `peers/submitting.py`). workers: their commands, python not included.
+    program: the half that submits (see `peers/submitting.py`). arguments: what it is told before the store's URL.
+    workers: their commands, python not included.
     part: one in so many is asked of it, since it would take too long. blocks: at most so many.
     """
 
@@ -41,12 +41,14 @@ class Queue:
     environment: str
     program: str
     workers: tuple[tuple[str, ...], ...]
+    arguments: tuple[str, ...] = ()
     folder: Path = PEERS
     part: int = 1
     blocks: int = BLOCKS
 
 
-WEBLABLIB = Queue(name="weblablib", environment="weblablib", program="weblablib_app.py", part=20, blocks=1,
+WEBLABLIB = Queue(name="weblablib", environment="weblablib", program="weblablib_app.py", arguments=("weblablib",),
+                  part=20, blocks=1,
                   workers=(("weblablib_app.py", "weblablib", "{url}", "--loop", "2"),))  # fmt: skip
 QUEUES = (
     Queue(name=LABKIT, environment="", program="labkit_tasks.py", folder=PEERS / "labkit_lab",
@@ -66,28 +68,28 @@ QUEUES = (
 class Submitting:
     """The half of a queue that submits, and waits."""
 
-    def __init__(self, asked: Asked):
-        self._asked = asked
+    def __init__(self, program: Program):
+        self._program = program
 
     def latency(self, count: int) -> list[float]:
-        return self._asked.block(count)
+        return self._program.seconds(count=count)
 
     def burst(self, count: int) -> float:
-        return float(self._asked.ask(many=count)["seconds"][0])
+        return self._program.seconds(many=count)[0]
 
 
 class SubmittingView(Submitting):
     """The same where the view of a lab does it: VIEWS' program of the library whose API labkit has."""
 
-    def __init__(self, lab: Program):
-        self._lab = lab
-        lab.ask("enter")
+    def __init__(self, program: Program):
+        super().__init__(program)
+        program.ask("enter")
 
     def latency(self, count: int) -> list[float]:
-        return self._lab.seconds("tasks", count)
+        return self._program.seconds("tasks", times=count)
 
     def burst(self, count: int) -> float:
-        return self._lab.seconds("burst", count)[0]
+        return self._program.seconds("burst", times=count)[0]
 
 
 @dataclass
@@ -111,12 +113,12 @@ def measure(report: Report, scale: Scale) -> None:
 def measured(report: Report, queues: list[Queue], url: str, scale: Scale) -> dict[str, Found]:
     """Have all of them do their blocks in turn, through the store at this URL."""
     with contextlib.ExitStack() as stack:
-        floor = stack.enter_context(Asked(sys.executable, PEERS / "floor.py", url))
+        floor = stack.enter_context(Program(sys.executable, "floor.py", url))
         up = _all_up(report, queues, url, scale, stack)
         kept = {name: Found() for name in (FLOOR, *(queue.name for queue, _ in up))}
         for number in range(scale.times(BLOCKS, 1) + 1):
             warm = number > 0 or scale.quick
-            took = floor.block(scale.times(BLOCK, 4))
+            took = floor.seconds(count=scale.times(BLOCK, 4))
             kept[FLOOR].latency += took if warm else []
             for queue, submitting in list(up):
                 if number <= queue.blocks:
@@ -139,7 +141,7 @@ def _or_left_out(
     """A peer that fails is left out from there on, with what it has done; labkit must not fail."""
     try:
         yield
-    except (AskedError, RuntimeError) as error:
+    except ProgramError as error:
         if queue.name == LABKIT:
             raise
         report.leave_out(f"tasks of {queue.name}", str(error))
@@ -155,33 +157,26 @@ def _all_up(
     up: list[tuple[Queue, Submitting]] = []
     for queue, half in starting:
         with _or_left_out(report, queue, up, {}):
-            up.append((queue, Submitting(half.__enter__()) if isinstance(half, Asked) else SubmittingView(half)))
+            up.append((queue, (SubmittingView if queue is WEBLABLIB else Submitting)(half.__enter__())))
     return up
 
 
 @contextlib.contextmanager
-def _started(queue: Queue, url: str, scale: Scale) -> Iterator[Asked | Program]:
+def _started(queue: Queue, url: str, scale: Scale) -> Iterator[Program]:
     """Start the workers of a queue and the half that submits, which is not ready yet; end them with the block."""
     found = scale.python(queue.environment) if queue.environment else None
     python, nothing = str(Path(found or sys.executable).absolute()), subprocess.DEVNULL
-    environment = clean_environment({"STORE_URL": url, "PYTHONPATH": f"{PEERS}", "PYTHONUNBUFFERED": "1"})
+    environment = {"STORE_URL": url, "PYTHONPATH": f"{PEERS}", "PYTHONUNBUFFERED": "1"}
     workers = [
         subprocess.Popen(
             [python, *(part.format(url=url) for part in worker)],
-            cwd=queue.folder, env=environment, stdin=nothing, stdout=nothing, stderr=nothing,
+            cwd=queue.folder, env=clean_environment(environment), stdin=nothing, stdout=nothing, stderr=nothing,
         )
         for worker in queue.workers
     ]  # fmt: skip
     try:
-        if queue is WEBLABLIB:
-            with program(python, queue.program, "weblablib", url) as lab:
-                yield lab
-        else:
-            asked = Asked(python, PEERS / queue.program, url, environ=environment)
-            try:
-                yield asked
-            finally:
-                asked.close()
+        with contextlib.closing(Program(python, queue.program, *queue.arguments, url, environment=environment)) as half:
+            yield half
     finally:
         for process in workers:
             process.terminate()

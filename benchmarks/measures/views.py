@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from benchmarks.programs import Program, in_turn, program
+from benchmarks.programs import Program, in_turn
 from benchmarks.report import Report, quantile
 from benchmarks.scale import Scale
 from benchmarks.stores import BenchStore, store
@@ -58,12 +58,12 @@ def _labs(
     report: Report, scale: Scale, here: BenchStore
 ) -> Iterator[tuple[str, contextlib.AbstractContextManager[Program]]]:
     for transport, url in here.urls().items():
-        yield f"labkit, {transport}", program(sys.executable, "weblablib_app.py", "labkit", url)
+        yield f"labkit, {transport}", Program(sys.executable, "weblablib_app.py", "labkit", url)
     python = scale.python("weblablib")
     if python is None:
         report.leave_out("weblablib's views", "it is not installed (make bench installs it)")
     else:
-        yield "weblablib, TCP", program(python, "weblablib_app.py", "weblablib", here.tcp)
+        yield "weblablib, TCP", Program(python, "weblablib_app.py", "weblablib", here.tcp)
 
 
 def _blocks(scale: Scale, labs: list[Lab]) -> list[tuple[Blocks, Blocks, Blocks]]:
@@ -100,7 +100,7 @@ def _asks_of_store(report: Report, scale: Scale, here: BenchStore, lab: Lab) -> 
     commands, trips, times = [], [], scale.times(20, 5)
     for _ in range(scale.times(11, 3)):
         before = here.counted()
-        lab.running.seconds("guarded", times)
+        lab.running.seconds("guarded", times=times)
         after = here.counted()
         trips.append((after[0] - before[0] - 2) / times)  # but the two questions after the counters themselves
         commands.append((after[1] - before[1]) / times)

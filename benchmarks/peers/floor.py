@@ -3,8 +3,9 @@
     python floor.py URL            measures; its other half is a child of its own
     python floor.py URL NAME       is that child: echoes what it finds in the list of that name, until it is told to end
 
-Run by any interpreter that has redis; driven by `benchmarks.asked`: prints {"ready": true}, then answers {"count": 200}
-with {"seconds": [...]}: what each of 200 echoes took, one after another. Ends with its input, and its child with it.
+Run by any interpreter that has redis; driven by `benchmarks.programs`: prints {"ready": true}, then answers
+{"count": 200} with {"seconds": [...]}: what each of 200 echoes took, one after another. Ends with its input, and its
+child with it.
 """
 
 from __future__ import annotations

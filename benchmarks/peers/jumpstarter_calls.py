@@ -4,7 +4,7 @@
     python jumpstarter_calls.py in-process     both in one process, on a Unix socket: its `serve`
     python jumpstarter_calls.py export         the exporter of the first: prints its socket, ends with its input
 
-Run by the environment `jumpstarter`; driven by `benchmarks.asked`, see `floor.py`.
+Run by the environment `jumpstarter`; driven by `benchmarks.programs`, see `floor.py`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python labkit_calls.py
 
 Run by labkit's interpreter. The environment says which store (STORE_URL) and which instance folder (LAB_INSTANCE).
-Driven by `benchmarks.asked`: prints {"ready": true}, then answers each line with {"seconds": [...]}:
+Driven by `benchmarks.programs`: prints {"ready": true}, then answers each line with {"seconds": [...]}:
 
     {"count": 200}                                   so many calls of the first device, one after another
     {"count": 200, "devices": [1, 2]}                these devices in turn

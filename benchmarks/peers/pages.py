@@ -356,6 +356,7 @@ def _acknowledge_frame(page: Page, message: Any) -> None:
 
 def main() -> None:
     pages = Pages()
+    print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
         answer = getattr(pages, asked.pop("do"))(**asked)

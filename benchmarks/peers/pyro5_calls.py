@@ -3,7 +3,7 @@
     python pyro5_calls.py SOCKET             measures; the object is in a child of its own
     python pyro5_calls.py SOCKET serve       is that child: serves the object until its input ends
 
-Run by the environment `tasks`; driven by `benchmarks.asked`, see `floor.py`. SOCKET: '' for TCP.
+Run by the environment `tasks`; driven by `benchmarks.programs`, see `floor.py`. SOCKET: '' for TCP.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The half of a task queue's program that submits and waits, the same for each: used by the `*_app.py` beside it.
 
-Run by any interpreter; driven by `benchmarks.asked`: prints {"ready": true}, then answers {"count": 200} with
+Run by any interpreter; driven by `benchmarks.programs`: prints {"ready": true}, then answers {"count": 200} with
 {"seconds": [...]}, what each of 200 tasks took from its submission to its result, one after another, and
 {"many": 2000} with {"seconds": [s]}: submitted one by one, until the last ones have ended.
 """

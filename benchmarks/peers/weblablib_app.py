@@ -167,6 +167,7 @@ def converse(lab: Lab) -> None:
     """Answer questions until there are no more. Whatever a library prints goes to stderr."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in sys.stdin:
         question = json.loads(line)
         print(json.dumps(getattr(lab, question.pop("do"))(**question)), file=answers, flush=True)

@@ -21,12 +21,19 @@ local function of(family, id)
   return K[family] .. ":" .. id
 end
 
+-- A hash by its fields, and the flat list that the store has of it.
 local function record(key)
   local flat, found = redis.call("HGETALL", key), {}
   for i = 1, #flat, 2 do
     found[flat[i]] = flat[i + 1]
   end
-  return found
+  return found, flat
+end
+
+-- Fields and values as one text, parted by NUL, which no value has (JSON escapes it, names have none). A client takes long
+-- for a list. Of a field that is there twice the last value counts.
+local function packed(flat, last)
+  return table.concat(flat, "\0", 1, last or #flat)
 end
 
 -- Some fields of a hash; what it has not is ''.

@@ -1,13 +1,9 @@
 -- Read a session and, where it is active, move its last poll on: the one round trip of a guarded request.
 -- ARGV: time, session, poll ('1' or '')
--- Returns: one text, for it is read with every request, and both a list and what Lua does by itself take long: word, now,
---          field, value, ... with a NUL between each two (no field has one); of a field that comes twice the last counts.
+-- Returns: word, now, field, value, ... packed into one text, for it is read with every request.
 --          word: the state, 'over' for an active session whose time, silence or logout ended it, or 'unknown'
 local key = of("session", ARGV[2])
-local flat, s = redis.call("HGETALL", key), {}
-for i = 1, #flat, 2 do
-  s[flat[i]] = flat[i + 1]
-end
+local s, flat = record(key)
 if not s.state then
   return "unknown\0" .. stamp(now)
 end
@@ -23,4 +19,4 @@ if word == "active" then
     more = "\0last_poll\0" .. s.last_poll
   end
 end
-return word .. "\0" .. stamp(now) .. "\0" .. table.concat(flat, "\0") .. more
+return word .. "\0" .. stamp(now) .. "\0" .. packed(flat) .. more

@@ -15,12 +15,6 @@ local function task_of(id)
   end
 end
 
--- Fields and values as one text, parted by NUL, which no value has (JSON escapes it, names have none). A client takes long
--- for a list. Of a field that is there twice the last value counts.
-local function packed(flat, last)
-  return table.concat(flat, "\0", 1, last or #flat)
-end
-
 -- What of a session decides whether its tasks may start, or nil.
 local function session_of(id)
   local s = some(of("session", id), { "state", "exited", "max_date", "timeout", "last_poll", "step", "fence", "owner" })

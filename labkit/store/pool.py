@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import select
 import weakref
 from collections import deque
 from collections.abc import Iterable
@@ -99,9 +100,12 @@ def read_within(connection: Any, seconds: float) -> Any:
 
 def _is_stale(connection: Any) -> bool:
     """Whether the other side has closed it meanwhile (or sent what nobody asked for)."""
+    look = select.poll()
     try:
-        return bool(connection.can_read(timeout=0))
-    except _BROKEN:
+        look.register(connection._sock, select.POLLIN)
+        # with TLS there may be something to read that is no answer: only the library knows
+        return bool(look.poll(0)) and bool(connection.can_read(timeout=0))
+    except (*_BROKEN, TypeError, ValueError):  # it has no socket any more
         return True
 
 

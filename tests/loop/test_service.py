@@ -367,6 +367,7 @@ def test_idle_loop_sends_its_beats_and_nothing_else(tmp_path: Path) -> None:
                             seen[command["command"].split()[0]] += 1
         finally:
             service.close()
+    seen.pop("CLIENT", None)  # a connection introduces itself, where two of the process's first commands met
     assert set(seen) == {"EVALSHA"}
     assert seen["EVALSHA"] <= seconds + 2
 

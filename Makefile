@@ -8,6 +8,10 @@ PYTHON ?=
 PYTEST_ARGS ?=
 WORKERS ?= 4
 DEMO_ARGS ?=
+CHAOS_SEED ?=
+CHAOS_FAULTS ?= 1000
+SOAK_SECONDS ?= 600
+FUZZ_ARGS ?=
 BENCH_ARGS ?=
 
 VENV      := .venv
@@ -23,7 +27,7 @@ export PYTHON
 # Else each of the many processes of a test run compiles labkit anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-search test-matrix test-hardware bench lint reference clean FORCE
+.PHONY: help demo test test-search chaos soak fuzz test-matrix test-hardware bench lint audit reference clean FORCE
 .DELETE_ON_ERROR:
 
 help:  ## say what can be made
@@ -47,6 +51,22 @@ test-matrix:  ## run all tests with each Python, with the newest packages and wi
 test-hardware: $(TESTABLE)  ## run the tests on real kernel devices, in a small virtual machine (HWVM=/path/to/hwvm)
 	@tools/test-hardware $(PYTEST_ARGS)
 
+chaos: $(TESTABLE)  ## do a thousand faults to a lab under load, and judge what came of it (CHAOS_FAULTS=, CHAOS_SEED=)
+	@CHAOS_FAULTS="$(CHAOS_FAULTS)" CHAOS_SEED="$(CHAOS_SEED)" $(BIN)/python -m tests.chaos.chaos_run
+
+soak: $(TESTABLE)  ## use a lab of eight benches for ten minutes, and see that nothing of it grows (SOAK_SECONDS=)
+	@SOAK_SECONDS="$(SOAK_SECONDS)" $(BIN)/python -m tests.chaos.soak
+
+fuzz: .fuzz/labkit-fuzzable  ## try 20,000 inputs that nobody foresaw at every door of a lab (FUZZ_ARGS="--seed 7")
+	@.fuzz/bin/python -m tests.fuzz $(FUZZ_ARGS)
+
+# In an environment of its own: schemathesis is a plugin of pytest, too, and all other tests are to run without it.
+.fuzz/labkit-fuzzable: $(SOURCES)
+	@[ -x .fuzz/bin/python ] || tools/make-venv .fuzz
+	@echo "Installing labkit and what its fuzz needs into .fuzz ..."
+	@.fuzz/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[fuzz]'
+	@touch $@
+
 bench: $(TESTABLE)  ## measure labkit beside its peers, in real processes (BENCH_ARGS="--quick", "--only tasks")
 	@tools/get-chromium
 	@tools/make-peers .bench
@@ -58,11 +78,15 @@ lint: $(TESTABLE)  ## check style, types and floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+audit: $(TESTABLE)  ## ask whether anything is known against what labkit installs; fails where nobody can say
+	@[ -x .audit/bin/pip-audit ] || { tools/make-venv .audit && .audit/bin/python -m pip --disable-pip-version-check install --quiet pip-audit; }
+	@$(BIN)/python tools/audit.py .audit/bin/pip-audit
+
 reference: $(INSTALLED)  ## write docs/reference from the code
 	@$(BIN)/python docs/generate.py
 
 clean:  ## remove everything that make has made
-	rm -rf $(VENV) .matrix .bench build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache $(dir $(VENDOR))
+	rm -rf $(VENV) .audit .fuzz .matrix .bench build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache $(dir $(VENDOR))
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

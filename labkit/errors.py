@@ -58,6 +58,14 @@ class StoreUnavailableError(WebLabError, ConnectionError):
         super().__init__(message)
 
 
+class StoreUnfitError(StoreUnavailableError):
+    """The store answers, and a lab can't rely on it: it refuses a command, throws keys away, or is too old."""
+
+
+class NotCopiedError(StoreUnavailableError):
+    """What was written is not on as many replicas as LABKIT_STORE_REPLICAS asks for."""
+
+
 class WrongAppError(InvalidConfigError):
     """Another app uses this key prefix already; give this one its own `WEBLAB_REDIS_BASE`."""
 

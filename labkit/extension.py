@@ -29,6 +29,7 @@ from labkit.web.access import install
 from labkit.web.callback import add_callback_routes
 from labkit.web.pages import pages_blueprint
 from labkit.web.poll_script import weblab_poll_script
+from labkit.web.request_limits import limit_requests
 from labkit.web.rlms import rlms_blueprint
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ class WebLab:
         self._workers = Workers(lab, task_threads=settings.task_threads, reaper=settings.autoclean_thread)
         if not settings.no_thread:
             app.before_request(self._start_workers)
+        limit_requests(app, lab)
         install(app, lab)
         add_callback_routes(app, lab, "/" + settings.callback_url.strip("/"))
         app.register_blueprint(rlms_blueprint(lab, _path(settings.base_url)))

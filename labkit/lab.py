@@ -24,7 +24,7 @@ from labkit.devices.plugins import Plugins, load_plugins
 from labkit.devices.proxy import Devices
 from labkit.devices.reservation import BenchReservation
 from labkit.devices.wish import Wish, read_wish
-from labkit.errors import BadRequestError
+from labkit.errors import BadRequestError, StoreUnavailableError
 from labkit.process import LabProcess
 from labkit.settings import Settings
 from labkit.store.calls import Calls
@@ -35,6 +35,7 @@ from labkit.store.processes import BeatNews, Processes
 from labkit.store.reservations import Reservations
 from labkit.store.sessions import Sessions
 from labkit.store.tasks import TaskStore
+from labkit.store.trial import try_again, try_store
 from labkit.tasks import Tasks, TaskServices
 from labkit.users import remembered, user_of
 
@@ -124,7 +125,7 @@ class Lab:
     def connected(self) -> Connected:
         """The store and what speaks to it; the embedded one starts with the first use.
 
-        Errors: `StoreUnavailableError`, `WrongAppError`.
+        Errors: `StoreUnavailableError` (`StoreUnfitError`: no lab can rely on it), `WrongAppError`.
         """
         found = self._connected
         if found is None:
@@ -136,15 +137,16 @@ class Lab:
 
     def _connect(self) -> Connected:
         url = self._keeper.open() if self._keeper is not None else self.settings.redis_url
-        store = Store(url, self.settings.redis_base, keeper=self._keeper)
+        store = Store(url, self.settings.redis_base, keeper=self._keeper, replicas=self.settings.store_replicas)
         try:
+            try_store(store)
             processes = Processes(store)
             self._claim_prefix(processes)
         except BaseException:
             store.close()
             raise
         process = LabProcess(processes, self.settings.machine_name, clock=self.clock)
-        process.on_gone(lambda: self._claim_prefix(processes), inherited=True)
+        process.on_gone(lambda: self._meet_again(store, processes), inherited=True)
         task_store = TaskStore(store)
         process.on_news(lambda news: _bury(task_store, news), inherited=True)
         calls, reservations = Calls(store), Reservations(store)
@@ -169,6 +171,12 @@ class Lab:
         """Two labs may share a server, and must not share a prefix; an embedded store is one lab's own."""
         if self.settings.redis_url:
             processes.claim_app(self.name)
+
+    def _meet_again(self, store: Store, processes: Processes) -> None:
+        """The store took this process for gone: it, or this process, has been away, and it may be another one."""
+        try_again(store)
+        with contextlib.suppress(StoreUnavailableError):  # then the next beat fails too, and all this comes again
+            self._claim_prefix(processes)
 
     @property
     def store(self) -> Store:

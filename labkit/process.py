@@ -22,7 +22,28 @@ log = logging.getLogger("labkit.process")
 BEAT_SECONDS = 1.0
 CHANGES_WAIT = 600.0
 
+REMEMBERED = 2_000
+
 NewsListener = Callable[[BeatNews], None]
+
+
+class Begun:
+    """The newest of what has begun in this process. A store that went back a moment may give it out once more."""
+
+    def __init__(self, most: int = REMEMBERED):
+        self._most = most
+        self._known: dict[str, None] = {}
+        self._lock = threading.Lock()
+
+    def first(self, identifier: str) -> bool:
+        """Remember that this begins. False: it has begun before."""
+        with self._lock:
+            if identifier in self._known:
+                return False
+            self._known[identifier] = None
+            if len(self._known) > self._most:
+                del self._known[next(iter(self._known))]
+            return True
 
 
 class LabProcess:
@@ -51,6 +72,8 @@ class LabProcess:
         self.highest_fence = 0
         self.tasks: set[str] = set()
         """Tasks that run in this process now, and were not given up."""
+        self.begun = Begun()
+        """Tasks that have begun in this process."""
         self.id = self._new_id()
 
     def __repr__(self) -> str:

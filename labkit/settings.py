@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,11 @@ class Settings:
     redis_url: str = _setting("WEBLAB_REDIS_URL", "", "URL of a Redis or Valkey server; empty: the embedded store.")
     redis_base: str = _setting(
         "WEBLAB_REDIS_BASE", "lab", "Prefix of this lab's keys; one for each lab that shares a store."
+    )
+    store_replicas: int = _setting(
+        "LABKIT_STORE_REPLICAS",
+        0,
+        "Replicas of the store that must have a session's start before it counts, and are given time to have its end.",
     )
     task_expires: float = _setting("WEBLAB_TASK_EXPIRES", 3600.0, "Seconds that a finished task is kept at least.")
     timeout: float = _setting("WEBLAB_TIMEOUT", 15.0, "Seconds of silence that end a session; 0 or below: never.")
@@ -88,6 +94,35 @@ class Settings:
         "Open pages in one web process; a further one is told that the lab is full. 0: what `labkit web --threads` "
         "leaves room for, elsewhere any number.",
     )
+    most_requests: int = _setting(
+        "LABKIT_MOST_REQUESTS",
+        50,
+        "Requests a second of one session to labkit's own routes in one web process; more are answered with 429. "
+        "0: any number.",
+    )
+    most_sockets: int = _setting(
+        "LABKIT_MOST_SOCKETS",
+        16,
+        "Open pages of one session in one web process, and a quarter of all at most; a further one is told to wait. "
+        "0: any number.",
+    )
+    most_events: int = _setting(
+        "LABKIT_MOST_EVENTS",
+        200,
+        "Events a second of one session's pages in one web process; who sends more has to wait. 0: any number.",
+    )
+    embed: str = _setting(
+        "LABKIT_EMBED",
+        "",
+        "Sites that may show labkit's pages in a frame, an LMS say: https://lms.example.edu, more after a space. "
+        "Only over https. Empty: only the lab's own.",
+    )
+    origins: str = _setting(
+        "LABKIT_ORIGINS",
+        "",
+        "Other sites whose pages may act for the lab's users, as if they were its own: https://front.example.edu, "
+        "more after a space.",
+    )
     title: str = _setting("LABKIT_TITLE", "", "Name of the lab on its pages; empty: the app's name.")
     simulate: bool = _setting("LABKIT_SIMULATE", False, "Use the simulated twin of every device.")
     audit_log: str = _setting(
@@ -122,7 +157,7 @@ class Settings:
     def require_credentials(self) -> None:
         """Errors: `InvalidConfigError` naming a missing or empty credential, which would open the lab to anybody."""
         for name, value in (("WEBLAB_USERNAME", self.username), ("WEBLAB_PASSWORD", self.password)):
-            if not value:
+            if not value.strip():
                 raise InvalidConfigError(
                     f"Missing {name}. Set it in the app's config; the RLMS sends it with every call."
                 )
@@ -150,7 +185,8 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
         try:
             values[setting.field] = _convert(given, type(setting.default))
         except (ValueError, TypeError, OverflowError):
-            wrong.append(f"{setting.name} is {given!r}; it must be {_KINDS[type(setting.default)]}. {setting.help}")
+            shown = "of another kind" if setting.name in _SECRET else repr(given)
+            wrong.append(f"{setting.name} is {shown}; it must be {_KINDS[type(setting.default)]}. {setting.help}")
     names = [setting.name for setting in SETTINGS]
     for key in sorted(key for key in source if key.startswith("LABKIT_") and key not in names):
         near = difflib.get_close_matches(key, names, n=1)
@@ -163,8 +199,13 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
         )
         if values.get("no_thread") and values.get(field)
     ]
-    if not str(values.get("redis_url") or "redis://").startswith(_STORE_SCHEMES):
-        wrong.append(f"WEBLAB_REDIS_URL must begin with {', '.join(_STORE_SCHEMES[:-1])} or {_STORE_SCHEMES[-1]}.")
+    wrong += _wrong_about_the_store(values)
+    wrong += [
+        f"{name} is {site!r}; each is a scheme and a host, such as https://lms.example.edu, and no path."
+        for name, field in (("LABKIT_EMBED", "embed"), ("LABKIT_ORIGINS", "origins"))
+        for site in values.get(field, "").split()
+        if not _SITE.fullmatch(site)
+    ]
     if source.get("WEBLAB_CALLBACK_URL") == "":
         wrong.append("Empty URL in WEBLAB_CALLBACK_URL; the default is /callback.")
     if wrong:
@@ -172,7 +213,19 @@ def read_settings(source: Mapping[str, Any]) -> Settings:
     return Settings(**values)
 
 
-_STORE_SCHEMES = ("redis://", "rediss://", "unix://")
+def _wrong_about_the_store(values: Mapping[str, Any]) -> Iterator[str]:
+    if not str(values.get("redis_url") or "redis://").startswith(_STORE_SCHEMES):
+        yield f"WEBLAB_REDIS_URL must begin with {', '.join(_STORE_SCHEMES[:-1])} or {_STORE_SCHEMES[-1]}."
+    if values.get("store_replicas", 0) < 0:
+        yield "LABKIT_STORE_REPLICAS is a number of replicas, 0 or more."
+    if values.get("store_replicas", 0) > 0 and not values.get("redis_url"):
+        yield "LABKIT_STORE_REPLICAS needs WEBLAB_REDIS_URL: the embedded store has no replicas."
+
+
+_SECRET = ("WEBLAB_PASSWORD", "WEBLAB_REDIS_URL")
+"""What an error must not show."""
+_SITE = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?")
+_STORE_SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "rediss+sentinel://")
 _KINDS: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number of seconds", str: "text"}
 
 

@@ -14,11 +14,14 @@ from typing import Any, NoReturn, Protocol
 from flask import current_app, g, has_app_context, has_request_context, session
 from werkzeug.local import LocalProxy
 
+from labkit import wire
 from labkit.context import bound_session
-from labkit.errors import NoContextError, WebLabNotInitializedError
+from labkit.errors import NoContextError, NotStorableError, WebLabNotInitializedError
 from labkit.settings import Settings
 from labkit.store.sessions import SessionRecord, Sessions, SessionState
 
+MOST_DATA = 4_000_000
+"""Characters of a session's data, as it is kept. All of it is read wherever some of it is."""
 _CACHE = "_labkit_user"
 EXTENSION = "labkit"
 
@@ -50,14 +53,22 @@ class SessionData(dict[str, Any]):
         return bool(self != self._saved)
 
     def store(self) -> None:
-        """Write what changed, now. Errors: `NotStorableError`."""
+        """Write what changed, now. Errors: `NotStorableError`, also where there is too much."""
         changed = {key: value for key, value in self.items() if key not in self._saved or self._saved[key] != value}
         dropped = [key for key in self._saved if key not in self]
+        if changed:
+            self._check_size()
         if changed or dropped:
             bound = bound_session()
             by_task = bound.by_task if bound is not None else ("", "")
             self._sessions.store_data(self._session_id, changed, dropped, by_task=by_task)
         self._saved = _copy(self)
+
+    def _check_size(self) -> None:
+        size = sum(len(wire.dumps(value, f"data[{key!r}]")) for key, value in self.items())
+        if size > MOST_DATA:
+            most = f"at most {MOST_DATA:,} can be kept. Keep files in files, and where they are in the data."
+            raise NotStorableError(f"The session's data has {size:,} characters; {most}")
 
     def store_if_modified(self) -> None:
         if self.is_modified:

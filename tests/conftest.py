@@ -1,4 +1,4 @@
-"""What any test may need: an ordinary user, a free port, a browser. What belongs to one part is beside its tests."""
+"""What any test may need: a user, a port, a browser, a store, a lab. What belongs to one part is beside its tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -19,6 +21,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from labkit.store.connection import Store
 from labkit.testing.store import StoreServer
+from tests.small_lab import MakeLab, SmallLab
 
 # Every run tries the same inputs, so that a red one says something of the change. `make test-search` tries new ones.
 hypothesis.settings.register_profile("same", derandomize=True)
@@ -123,3 +126,10 @@ def store(store_server: StoreServer) -> Iterator[Store]:
     store = Store(store_server.url, f"test-{secrets.token_hex(4)}")
     yield store
     store.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path, store_server: StoreServer) -> Iterator[MakeLab]:
+    """Makes a lab (see SmallLab) that is closed with the test."""
+    with ExitStack() as made:
+        yield lambda **options: made.enter_context(SmallLab(tmp_path, store_server.url, **options))

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -85,15 +85,14 @@ class SmallLab:
                 tables.append(f'[{device}]\ndriver = "toy"\nworld = "{world.name}"\n')
             (folder / "devices" / f"{bench}.toml").write_text("\n".join(tables))
 
-    def __enter__(self) -> SmallLab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for world in self.worlds.values():
-            for gate in world.gates.values():
-                gate.set()
+            world.let_go()
         self.weblab.close()
 
     @property
@@ -204,3 +203,7 @@ class Remembering(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._messages.append(record.getMessage())
+
+
+MakeLab = Callable[..., SmallLab]
+"""What the fixture `make` gives: makes a lab, see SmallLab, that is closed with the test."""

@@ -14,7 +14,7 @@ from labkit import InvalidConfigError, WebLab, WebLabNotInitializedError, weblab
 from labkit.errors import DeclarationError
 from labkit.store.sessions import EndReason, SessionState
 from labkit.testing.store import StoreServer
-from tests.small_lab import SmallLab
+from tests.small_lab import MakeLab, SmallLab
 from tests.toy import wait_until
 
 
@@ -30,9 +30,8 @@ def app(tmp_path: Path, store_server: StoreServer) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, store_server: StoreServer) -> Iterator[SmallLab]:
-    with SmallLab(tmp_path, store_server.url, WEBLAB_NO_THREAD=True) as lab:
-        yield lab
+def lab(make: MakeLab) -> SmallLab:
+    return make(WEBLAB_NO_THREAD=True)
 
 
 # -- init_app

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,30 +13,21 @@ from labkit import Wish
 from labkit.devices.wish import WishError
 from labkit.errors import SafeStateError
 from labkit.store.reservations import Duty
-from labkit.testing.store import StoreServer
-from tests.small_lab import SmallLab
+from tests.small_lab import MakeLab, SmallLab
 from tests.toy import wait_until
 
-MakeLab = Callable[..., SmallLab]
 FEATURES = {"bench-1": ["uno"], "bench-2": ["uno", "camera"], "bench-3": ["uno", "camera"]}
 
 
 @pytest.fixture
-def make(tmp_path: Path, store_server: StoreServer) -> Iterator[MakeLab]:
-    made: list[SmallLab] = []
-
-    def make_lab(**options: Any) -> SmallLab:
-        made.append(SmallLab(tmp_path, store_server.url, devices=["toy"], benches=3, features=FEATURES, **options))
-        return made[-1]
-
-    yield make_lab
-    for lab in made:
-        lab.__exit__(None, None, None)
+def make_three(make: MakeLab) -> MakeLab:
+    """Makes a lab with three benches."""
+    return partial(make, devices=["toy"], benches=3, features=FEATURES)
 
 
 @pytest.fixture
-def lab(make: MakeLab) -> SmallLab:
-    return make()
+def lab(make_three: MakeLab) -> SmallLab:
+    return make_three()
 
 
 def choosing(lab: SmallLab, choose: Callable[[dict[str, Any], dict[str, Any]], Any]) -> SmallLab:
@@ -175,19 +166,19 @@ def test_reserve_that_raises_fails_the_start_and_holds_nothing(lab: SmallLab, ca
     assert bench_of(lab, lab.start(client={"board": "bench-2"})) == "bench-2"
 
 
-def test_setting_for_one_bench_stands_above_the_wish(make: MakeLab) -> None:
-    lab = choosing(make(LABKIT_BENCH="bench-2"), lambda client, server: Wish(client.get("bench", ""), ["camera"]))
+def test_setting_for_one_bench_stands_above_the_wish(make_three: MakeLab) -> None:
+    lab = choosing(make_three(LABKIT_BENCH="bench-2"), lambda client, server: Wish(client.get("bench", ""), ["camera"]))
     assert bench_of(lab, lab.start()) == "bench-2"
     assert refused(lab, bench="bench-3") == (
         400, "This lab gives only the bench bench-2 (LABKIT_BENCH), not 'bench-3'.",
     )  # fmt: skip
 
 
-def test_lab_that_acquires_by_itself_is_not_asked(make: MakeLab) -> None:
+def test_lab_that_acquires_by_itself_is_not_asked(make_three: MakeLab) -> None:
     def never(client: Any, server: Any) -> None:
         raise AssertionError("asked")
 
-    lab = choosing(make(LABKIT_ACQUIRE=False), never)
+    lab = choosing(make_three(LABKIT_ACQUIRE=False), never)
     assert lab.read(lab.start()).fences == {}
 
 

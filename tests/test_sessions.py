@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,26 +21,11 @@ from labkit.sessions import (
     start_session,
 )
 from labkit.store.sessions import EndReason, SessionRecord, SessionState
-from labkit.testing.store import StoreServer
 from labkit.users import CurrentUser, ExpiredUser
-from tests.small_lab import SmallLab
+from tests.small_lab import MakeLab, SmallLab
 from tests.toy import GUARD, wait_until
 
-MakeLab = Callable[..., SmallLab]
 DEAD = "dead:1:aa"
-
-
-@pytest.fixture
-def make(tmp_path: Path, store_server: StoreServer) -> Iterator[MakeLab]:
-    made: list[SmallLab] = []
-
-    def make_lab(**options: Any) -> SmallLab:
-        made.append(SmallLab(tmp_path, store_server.url, **options))
-        return made[-1]
-
-    yield make_lab
-    for lab in made:
-        lab.__exit__(None, None, None)
 
 
 @pytest.fixture

@@ -10,21 +10,10 @@ import pytest
 
 from labkit.errors import InvalidConfigError
 from labkit.settings import SETTINGS, Settings, read_settings
+from tests.reference.stated_settings import STATED
 
 DEFAULTS = {
-    "WEBLAB_CALLBACK_URL": "/callback",
-    "WEBLAB_SESSION_ID_NAME": "weblab_session_id",
-    "WEBLAB_REDIS_BASE": "lab",
-    "WEBLAB_TASK_EXPIRES": 3600,
-    "WEBLAB_TIMEOUT": 15,
-    "WEBLAB_AUTOPOLL": True,
-    "WEBLAB_POLL_INTERVAL": 5,
-    "WEBLAB_CLEANER_INTERVAL": 5,
-    "WEBLAB_EXPIRED_USERS_TIMEOUT": 3600,
-    "WEBLAB_AUTOCLEAN_THREAD": True,
-    "WEBLAB_TASK_THREADS_PROCESS": 3,
-    "WEBLAB_NO_THREAD": False,
-    "WEBLAB_LOG_SESSION_LIFECYCLE": True,
+    **STATED,
     "LABKIT_CALL_TIMEOUT": 5,
     "LABKIT_START_TIMEOUT": 120,
     "LABKIT_TASK_STOP": 30,
@@ -123,3 +112,12 @@ def test_settings_do_not_change() -> None:
 def test_a_mistyped_setting_of_labkit_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(InvalidConfigError, match=r"LABKIT_AQUIRE is no setting\. Did you mean LABKIT_ACQUIRE\?"):
         read_settings({"LABKIT_AQUIRE": False})
+
+
+def test_replicas_need_a_store_that_has_some() -> None:
+    url = "redis+sentinel://10.0.0.1:26379/main/0"
+    assert read_settings({"LABKIT_STORE_REPLICAS": "2", "WEBLAB_REDIS_URL": url}).store_replicas == 2
+    with pytest.raises(InvalidConfigError, match="the embedded store has no replicas"):
+        read_settings({"LABKIT_STORE_REPLICAS": 1})
+    with pytest.raises(InvalidConfigError, match="0 or more"):
+        read_settings({"LABKIT_STORE_REPLICAS": -1, "WEBLAB_REDIS_URL": url})

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from labkit.commands.terminal import escape
 
 if TYPE_CHECKING:
     from labkit.cli.readiness import Readiness
@@ -73,8 +74,10 @@ def show_facts(console: Console, facts: Facts) -> None:
 
 
 def store_of(lab: Lab) -> str:
+    from labkit.store.address import shown
+
     if lab.settings.redis_url:
-        return f"at {lab.settings.redis_url.rpartition('@')[2]}"
+        return f"at {shown(lab.settings.redis_url)}"
     return "Valkey, private to this lab"
 
 

@@ -1,4 +1,5 @@
-"""`check`: everything that is wrong with the declarations, each with its line and a caret. Starts and opens nothing."""
+"""`check`: everything that is wrong with the declarations, each with its line and a caret, and with the store that the
+lab names. Starts nothing, and opens no device."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from labkit.commands.check_store import about_the_store
 from labkit.commands.failure import MISCONFIGURED, LabCommand
 from labkit.commands.source import LabSource
 
@@ -29,8 +31,9 @@ def check(context: click.Context, paths: Sequence[Path], strict: bool, as_json: 
     """Show all that is wrong with the declarations.
 
     Each problem comes with its line and, where there is one, the word that was probably meant. Without a
-    FILE or FOLDER those of the lab. Needs neither the hardware nor the libraries of drivers nor a store. The exit code
-    is 2 where there is a problem, 0 where there are warnings only.
+    FILE or FOLDER those of the lab, and the store that WEBLAB_REDIS_URL names is tried, too: whether it lets the lab do
+    all that it has to, and forgets nothing. Needs neither the hardware nor the libraries of drivers nor a store. The
+    exit code is 2 where there is a problem, 0 where there are warnings only.
     """
     from labkit.commands.found_lab import find
 
@@ -69,7 +72,7 @@ def looked_at(lab: FoundLab, paths: Sequence[Path]) -> Result:
     from labkit.devices.declaration import check_declarations
 
     plugins = lab.plugins()
-    findings: list[Problem] = [*broken(plugins)]
+    findings: list[Problem] = [*broken(plugins), *(about_the_store(lab.settings) if not paths else ())]
     checks: list[Checked] = []
     for folder, files in grouped(paths or [lab.devices]).items():
         done = check_declarations(

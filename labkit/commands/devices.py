@@ -99,7 +99,8 @@ def kind_of(bench: BenchView, device: DeviceView) -> str:
 
 def print_table(benches: Iterable[BenchView]) -> None:
     from rich.console import Console
-    from rich.markup import escape
+
+    from labkit.commands.terminal import escape
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -143,7 +144,7 @@ def troubles(benches: Iterable[BenchView]) -> Iterator[tuple[str, str, str, str]
 
 
 def row(bench: BenchView, device: DeviceView) -> tuple[str, ...]:
-    from rich.markup import escape
+    from labkit.commands.terminal import escape
 
     known = facts(bench, device)
     condition = known["condition"]

@@ -20,6 +20,8 @@ TAB = 4
 """Columns from one tab stop to the next."""
 WIDEST = 110
 """Columns of a line that are shown; a longer one is cut around what is meant."""
+LONG = 1000
+"""Characters of a line up to which all of it counts in how wide a part of it is."""
 CUT = "..."
 CONTEXT = 30
 """Columns before what is meant that stay of a line that is cut."""
@@ -56,8 +58,10 @@ def columns(excerpt: Excerpt) -> tuple[str, int, int]:
     """The line with its tabs as spaces, and where the caret begins and how long it is, in columns of a terminal."""
     shown, at = "", [0]
     for character in excerpt.text:
-        shown += " " * (TAB - at[-1] % TAB) if character == "\t" else visible(character)
-        at.append(_cells(shown))
+        more = " " * (TAB - at[-1] % TAB) if character == "\t" else visible(character)
+        shown += more
+        # What stands together may be narrower than its parts. To look at all of it each time takes too long in the end.
+        at.append(_cells(shown) if len(shown) <= LONG else at[-1] + _cells(more))
     first, last = excerpt.column - 1, min(excerpt.column - 1 + excerpt.width, len(excerpt.text))
     return shown, at[first], max(1, at[max(first, last)] - at[first])
 

@@ -61,7 +61,7 @@ def new(
     given = client_initial_data_file.read() if client_initial_data_file is not None else client_initial_data
     body = {"client_initial_data": client_data(given), "server_initial_data": server_data(**user), "back": back}
     answer = client(lab, url).start(body)
-    SESSION_FILE.write_text(answer["session_id"], "utf-8")
+    keep_session(answer["session_id"])
     click.echo(f"\nThe session lasts {user['assigned_time']:g} s. Its user enters by:\n\n{answer['url']}\n")
     if lab.settings.timeout > 0:
         click.echo(f"Open it within {lab.settings.timeout:g} s: after that much silence the session ends.\n")
@@ -108,6 +108,13 @@ def client(lab: Lab, url: str | None) -> RlmsClient:
     from labkit.commands.rlms_client import RlmsClient
 
     return RlmsClient(address_of(lab, url), lab.settings)
+
+
+def keep_session(session_id: str) -> None:
+    """Write the id down, readable by its owner only: who has it gets in."""
+    SESSION_FILE.unlink(missing_ok=True)
+    SESSION_FILE.touch(0o600)
+    SESSION_FILE.write_text(session_id, "utf-8")
 
 
 def last_session() -> str | None:

@@ -20,11 +20,13 @@ from labkit.commands.source import LabSource, declarations_unread
 
 if TYPE_CHECKING:
     from labkit.devices.plugins import Plugins
+    from labkit.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundLab:
-    """Where a lab's declarations and drivers lie, and how it reads them. trouble: why the lab itself can't be loaded.
+    """Where a lab's declarations and drivers lie, and how it reads them. trouble: why the lab itself can't be loaded;
+    then there are no settings of it either.
 
     read_plugins: loads the drivers, which is done once and says nothing.
     """
@@ -34,6 +36,7 @@ class FoundLab:
     simulate: bool
     machine: str
     trouble: str = ""
+    settings: Settings | None = field(default=None, repr=False)
     read_plugins: Callable[[], Plugins] = field(repr=False)
 
     def plugins(self) -> Plugins:
@@ -67,6 +70,7 @@ def _of_a_lab(source: LabSource) -> FoundLab:
         drivers=lab.drivers_folder,
         simulate=lab.settings.simulate,
         machine=lab.settings.machine_name,
+        settings=lab.settings,
         read_plugins=lambda: lab.plugins,
     )
 

@@ -8,6 +8,8 @@ import time
 
 import click
 
+from labkit.lifecycle import plain
+
 PART = "LABKIT_PART"
 """Environment variable of the children of `labkit run`: their name, for the lines that they log."""
 QUIET = "LABKIT_QUIET"
@@ -17,7 +19,10 @@ _COLORS = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "r
 
 
 class LineFormatter(logging.Formatter):
-    """UTC time, level, the part of the lab that says it, and the event; dim or coloured on a terminal."""
+    """UTC time, level, the part of the lab that says it, and the event; dim or coloured on a terminal.
+
+    Whatever an event carries, only its first line begins at the margin, and nothing of it acts on the terminal.
+    """
 
     def __init__(self, part: str, *, colored: bool):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%SZ")
@@ -26,7 +31,7 @@ class LineFormatter(logging.Formatter):
         self._colored = colored
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        line = plain(super().format(record)).replace("\n", "\n    ")
         if self._part:
             line = f"{self._part:<5} {line}"
         if not self._colored:

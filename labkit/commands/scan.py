@@ -159,7 +159,7 @@ def show(looks: Sequence[Looked], plugins: Plugins) -> None:
 
 def show_one(console: Console, seen: Seen) -> None:
     """One piece of hardware: its stable name, then what is known of it, a line for each fact."""
-    from rich.markup import escape
+    from labkit.commands.terminal import escape
 
     found = seen.found
     console.print(f"  {escape(found.path)}  [bold]{escape(found.title)}[/]")

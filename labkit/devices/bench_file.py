@@ -23,7 +23,7 @@ from labkit.devices.plugins import Plugins
 from labkit.devices.positions import KeyPath, Position, Positions, Span
 from labkit.devices.problems import Complaint, Problem, Severity, explain, quoted, shown
 from labkit.devices.secrets import hidden_in, plain_secrets, secret_keys, secrets_of
-from labkit.devices.syntax import mistakes
+from labkit.devices.syntax import beyond_limits, mistakes, refuse_deep
 from labkit.plugin import Driver, DriverOptions
 from labkit.plugin.secret import FOLDER
 
@@ -157,10 +157,15 @@ class BenchFile:
         self._text = self._content()
         try:
             tables = tomllib.loads(self._text)
+            refuse_deep(tables)
         except tomllib.TOMLDecodeError as error:
             self._hidden += self._likely_secrets()
             for mistake in mistakes(str(error), self._text):
                 self._note_file(mistake.message, mistake.place, mistake.where)
+            raise _NotReadable from None
+        except (ValueError, RecursionError) as error:  # Python's own limits
+            self._hidden += self._likely_secrets()
+            self._note_file(*beyond_limits(error, self._text))
             raise _NotReadable from None
         self._positions = Positions(self._text)
         outside = [name for name, value in tables.items() if not isinstance(value, dict) and not _tables_list(value)]

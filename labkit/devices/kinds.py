@@ -6,7 +6,7 @@ from typing import Any
 
 from labkit.devices.bench import BenchOptions
 from labkit.devices.plugins import BrokenPlugin, Plugins
-from labkit.devices.problems import Complaint, nearest
+from labkit.devices.problems import MAX_VALUE, Complaint, nearest
 
 
 def no_driver(name: str, table: dict[str, Any], plugins: Plugins) -> Complaint:
@@ -21,12 +21,13 @@ def no_driver(name: str, table: dict[str, Any], plugins: Plugins) -> Complaint:
 
 def unknown_driver(kind: str, plugins: Plugins) -> Complaint:
     """The complaint about a driver that there is not, with the broken plugin that may be why."""
-    message = f"driver: there is no driver '{kind}'. Known drivers: {_kinds(plugins)}."
+    named = kind if len(kind) <= MAX_VALUE else f"{kind[: MAX_VALUE - 3]}..."
+    message = f"driver: there is no driver '{named}'. Known drivers: {_kinds(plugins)}."
     suggestion = nearest(kind, plugins.drivers)
-    named = [one for one in plugins.broken if _may_bring(one, kind)]
-    for broken in named or ([] if suggestion else plugins.broken):
+    guilty = [one for one in plugins.broken if _may_bring(one, kind)]
+    for broken in guilty or ([] if suggestion else plugins.broken):
         message += f" Plugin '{broken.name}' ({broken.origin}) may bring it but is broken: {broken.error}"
-    return Complaint(path=("driver",), message=message, suggestion="" if named else suggestion)
+    return Complaint(path=("driver",), message=message, suggestion="" if guilty else suggestion)
 
 
 def _may_bring(broken: BrokenPlugin, kind: str) -> bool:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 KeyPath = tuple[str | int, ...]
 """The way to a value from the top of the file: keys, and indexes of arrays from 0."""
 
+DEEPEST = 50
+"""Tables and lists within each other. What is nested deeper has the position of what it stands in, and no bench needs
+it; Python could not walk through any number of them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
@@ -120,6 +124,8 @@ class _Survey:
 
     def _value(self, node: Node, path: KeyPath) -> None:
         self.values.setdefault(path, Span(start=self._count(node.start_byte), end=self._count(node.end_byte)))
+        if len(path) > DEEPEST:
+            return
         if node.type == "inline_table":
             for part in node.children:
                 if part.type == "pair":
@@ -166,11 +172,13 @@ class _Survey:
 
 def _leaves(key: Node) -> Iterator[Node]:
     """The single names of a key, `a."b c".d` -> a, "b c", d."""
-    if key.type == "dotted_key":
-        for part in key.named_children:
-            yield from _leaves(part)
-    else:
-        yield key
+    waiting = [key]
+    while waiting:
+        part = waiting.pop()
+        if part.type == "dotted_key":
+            waiting += reversed(part.named_children)
+        else:
+            yield part
 
 
 def _name(leaf: Node) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from labkit.devices.positions import Position, Positions, Twice
+from labkit.devices.positions import DEEPEST, Position, Positions, Twice
 from labkit.devices.problems import shown
 
 _TRUE = ("true", "yes", "on")
@@ -46,6 +47,28 @@ def mistakes(error: str, text: str) -> list[SyntaxMistake]:
     if what == "Invalid value":
         what, place = _no_value(text, place)
     return [SyntaxMistake(message=f"not valid TOML: {what}.", place=place)]
+
+
+def refuse_deep(tables: Any) -> None:
+    """Errors: RecursionError for what is nested deeper than any bench needs, which nobody could show or check."""
+    level = [tables]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)
+                 if isinstance(inner, (dict, list))]  # fmt: skip
+        if not level:
+            return
+    raise RecursionError
+
+
+def beyond_limits(error: Exception, text: str) -> tuple[str, Position]:
+    """What Python refuses to read though it is TOML, and where: a number that is too long, or lists within lists."""
+    long = max(re.finditer(r"[0-9_]+", text), key=lambda found: len(found[0]), default=None)
+    if isinstance(error, RecursionError) or long is None:
+        lines = text.split("\n")
+        number = max(range(len(lines)), key=lambda index: sum(map(lines[index].count, "[{.")))
+        return "lists or tables are nested too deep here.", Position(line=number + 1, column=1)
+    before = text[: long.start()].split("\n")
+    return "a number has too many digits.", Position(line=len(before), column=len(before[-1]) + 1, width=len(long[0]))
 
 
 def _again(one: Twice, text: str) -> SyntaxMistake:

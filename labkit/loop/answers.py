@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from labkit import errors
+from labkit.lifecycle import plain
 from labkit.loop.blame import CALLER_IN_A_HURRY, IGNORED_INTERRUPT, NO_HOST, blame_for
 from labkit.store.calls import Call, Reply
 from labkit.store.processes import GONE_AFTER
@@ -119,9 +120,10 @@ def described(error: BaseException) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """What an error of a driver says. Never raises, whatever its author has made of it: what follows is a closing."""
+    """What an error of a driver says, fit to be shown. Never raises, whatever its author has made of it: what follows
+    is a closing."""
     try:
-        return str(error)
+        return plain(str(error))
     except BaseException:
         return "its error can't be read: str() of it raises"
 

@@ -22,17 +22,16 @@ from labkit.loop.answers import (
     lost_in_driver,
     out_of_service,
     refused,
-    reply_for,
     text_of,
 )
 from labkit.loop.blame import IGNORED_INTERRUPT, NO_HOST, UNPLUGGED, blame_for
 from labkit.loop.command import Command
+from labkit.loop.commands import Commands
 from labkit.loop.device_link import DevicePort
 from labkit.loop.device_state import DeviceState, Opener
 from labkit.loop.health import NEVER, HealthSchedule
 from labkit.loop.jobs import Hold, Job, Jobs
 from labkit.loop.operation import Occupation, Operation
-from labkit.loop.suspended import Suspended
 from labkit.loop.upkeep import STOPPED, UNFORESEEN, Upkeep
 from labkit.plugin import DeviceEvent
 from labkit.store.calls import READY, Call, Reply
@@ -70,7 +69,6 @@ class DeviceRunner:
         """Held by who tells the store this device's facts, so that no earlier fact overtakes a later one."""
         self._port = port
         self._hold = Hold(*hold)
-        self._safe_seconds = safe_seconds
         self._clock = clock or Clock()
         self._lock = threading.Condition()
         self._jobs = Jobs()
@@ -81,12 +79,12 @@ class DeviceRunner:
         self._state = DeviceState(opener, name, lock=self._lock, clock=self._clock, on_lost=self._unplugged)
         self._state.feed_to(hold[1] if hold[0] == "reserved" else 0)
         self._occupation = Occupation(self._lock, self._clock, lambda: self._state.in_hand, self._abandon, self._back)
-        self._suspended = Suspended(self._close, port.reply)
+        self._commands = Commands(self._state, self._occupation, port.reply, close_seconds=safe_seconds)
         self._health = HealthSchedule(health_interval, self._clock)
         self._upkeep = Upkeep(
             self._state,
             self._occupation,
-            self._suspended,
+            self._commands,
             self._health,
             safe_seconds=safe_seconds,
             report=lambda: port.report(self),
@@ -242,14 +240,14 @@ class DeviceRunner:
 
     def _next(self, stopping: threading.Event) -> Job | None:
         with self._lock:
-            while not self._jobs and not self._suspended and not stopping.is_set():
+            while not self._jobs and not self._commands and not stopping.is_set():
                 work, seconds = self._due()
                 if seconds <= 0:
                     return Job(work=work)
                 self._lock.wait(max(0.01, seconds))
             if self._jobs:
                 return self._jobs.next()
-            return Job(work=self._resume) if self._suspended else None
+            return Job(work=self._resume) if self._commands else None
 
     def _due(self) -> tuple[Callable[[], None], float]:
         """What the thread does by itself if nothing comes, and in how many seconds."""
@@ -311,7 +309,7 @@ class DeviceRunner:
 
     def _call(self, call: Call) -> None:
         self.raise_fence(call.fence)  # a call is news of its fence, too
-        self._suspended.end(RESERVATION_OVER, below=self.fence)
+        self._commands.end(RESERVATION_OVER, below=self.fence)
         if call.command == READY and not call.panel:
             self._ready(call)
             return
@@ -322,34 +320,17 @@ class DeviceRunner:
             self._advance(Command(call), operation)
 
     def _resume(self) -> None:
-        command = self._suspended.next()
+        command = self._commands.next()
         operation = self._begin_call(command.call)
         if isinstance(operation, Reply):
-            self._suspended.cut(command, RESERVATION_OVER if command.call.fence < self.fence else WENT_AWAY)
+            self._commands.cut(command, RESERVATION_OVER if command.call.fence < self.fence else WENT_AWAY)
         else:
             self._advance(command, operation)
 
     def _advance(self, command: Command, operation: Operation) -> None:
-        """Run a command, or one step of it; where that was the last one, its answer goes out."""
-        answer, failure = None, None
-        try:
-            answer = command.advance(self._state.device)
-        except BaseException as error:  # a driver's library may even call exit
-            answer, failure = reply_for(error, command.call, operation), error
-        finally:
-            self._occupation.end(operation)
-        if operation.stuck:
-            self._close(command)
-        elif answer is None:
-            self._suspended.add(command)
-        else:
-            self._port.reply(command.call, answer)
-            if isinstance(failure, DeviceOfflineError):
-                self._upkeep.gone(text_of(failure), blame_for(failure))
-
-    def _close(self, command: Command) -> None:
-        with self._occupation.during(f"the end of {command.call.command}", command.call.fence, self._safe_seconds):
-            command.close()
+        failure = self._commands.advance(command, operation)
+        if isinstance(failure, DeviceOfflineError):
+            self._upkeep.gone(text_of(failure), blame_for(failure))
 
     # -- upkeep
 

@@ -16,6 +16,7 @@ from typing import Any
 from labkit.clock import Clock
 from labkit.devices.missing_library import remedy_for
 from labkit.errors import DeviceOfflineError, WebLabError
+from labkit.lifecycle import plain
 from labkit.loop.answers import described, text_of
 from labkit.loop.blame import NO_ANSWER, blame_in_upkeep
 from labkit.loop.device_link import OpenDevice
@@ -80,7 +81,7 @@ class DeviceState:
             return self.condition, self.reason, self.dealt_with, self.blame
 
     def set(self, condition: Condition, reason: str, blame: Blame = Blame.NOBODY, *, dealt_with: int = 0) -> None:
-        reason = " ".join(reason.split())[:LONGEST_REASON]
+        reason = plain(" ".join(reason.split()))[:LONGEST_REASON]
         with self._lock:
             if condition is not self.condition or reason != self.reason:
                 self._note_change(condition, reason, blame)

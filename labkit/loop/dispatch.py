@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from labkit.errors import NotStorableError, StoreUnavailableError
 from labkit.loop.device_runner import DeviceRunner
 from labkit.loop.own_calls import OwnCalls
+from labkit.process import Begun
 from labkit.store.calls import Call, Calls, Inbox, Reply
 from labkit.threads import LabThread
 
@@ -37,6 +38,7 @@ class Dispatch:
         self._own = own
         self._claims = claims
         self._runner_for = runner_for
+        self._begun = Begun()
         self._wake_key = f"host:{os.getpid()}:{id(self)}"
 
     def thread(self) -> LabThread:
@@ -82,6 +84,9 @@ class Dispatch:
                 inbox.ask(self._claims(), CALL_WAIT)
 
     def _hand_over(self, call: Call) -> None:
+        if not self._begun.first(call.id):  # the store went back, and has forgotten that it was taken
+            log.error("call is not run again device=%s command=%s", call.device, call.command)
+            return
         runner = self._runner_for(call)
         if runner is not None:
             runner.submit(call)

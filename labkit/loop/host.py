@@ -1,7 +1,7 @@
 """Host: the part of a process that has devices open. Used by the loop, and in web processes without one.
 
 It claims the benches declared for this machine: first the bench's file lock (one holder a machine; a dead process
-loses it, a stopped one keeps it), then the store's claim. It makes each device safe before it says that it is ok.
+loses it, a stopped one keeps it), then the store's claim. Each device is made safe before it is said to be ok.
 """
 
 from __future__ import annotations
@@ -16,25 +16,22 @@ from pathlib import Path
 
 from labkit.clock import Clock, Deadline
 from labkit.devices.catalog import Catalog
-from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration
+from labkit.devices.declaration import BenchDeclaration
 from labkit.errors import StoreUnavailableError
-from labkit.loop.bench_lock import take_lock
+from labkit.loop.claiming import Claiming
 from labkit.loop.closing import Closing
-from labkit.loop.device_link import open_device
 from labkit.loop.device_runner import DeviceRunner
 from labkit.loop.dispatch import Dispatch
-from labkit.loop.feeds import FeedOutlet
-from labkit.loop.hosted_bench import HostedBench, in_maintenance
+from labkit.loop.hosted_bench import HostedBench
 from labkit.loop.own_calls import OwnCalls
 from labkit.loop.reports import Reports
-from labkit.loop.upkeep import left_unsafe
-from labkit.plugin import DeviceEvent, feeds_of
+from labkit.plugin import DeviceEvent
 from labkit.process import LabProcess
 from labkit.settings import Settings
 from labkit.store.calls import Call, Calls, Reply
 from labkit.store.feeds import FeedStore
 from labkit.store.processes import BeatNews
-from labkit.store.reservations import Claim, Reservations
+from labkit.store.reservations import Reservations
 from labkit.threads import LabThread, stop_all
 
 log = logging.getLogger("labkit.loop")
@@ -76,23 +73,23 @@ class Host:
         self._process = process
         self._catalog = catalog
         self._settings = settings
-        self._instance = instance
         self._clock = clock or Clock()
         self._lock = threading.RLock()
         self._benches: dict[str, HostedBench] = {}
         self._reports = Reports(store.reservations, on_change)
+        self._claiming = Claiming(
+            store.reservations, store.feeds, process, settings, instance, port=self, clock=self._clock
+        )
         self._closing = Closing(store.reservations, self._forget)
         self._dropping = threading.Lock()
         self._drop_all = ""
         self._lost: set[tuple[str, int]] = set()
-        self._elsewhere: set[str] = set()
         self._unhosted: dict[str, str] = {}  # bench -> why it can't be hosted, as it was logged
         self._tidied = False
         self._wake = threading.Event()
         self.looked = threading.Event()
         """Set when the benches were claimed for the first time, as far as they could be."""
         self._threads: list[LabThread] = []
-        self._epoch = 0
         self.own_calls = OwnCalls(process, self._runner_of)
         """For calls from this process."""
         self._dispatch = Dispatch(store.calls, self._claims, self._runner_for, self.own_calls)
@@ -259,76 +256,15 @@ class Host:
             self._unhosted[name] = why
 
     def _host(self, declaration: BenchDeclaration) -> None:
-        lock = take_lock(self._instance / "hosts", declaration.name)
-        if lock is None:
+        bench = self._claiming.take(declaration, self._catalog)
+        if bench is None:
             return
-        try:
-            claim = self._store.reservations.claim_bench(
-                declaration.name,
-                self._process.id,
-                self._settings.machine_name,
-                devices=[device.name for device in declaration.devices],
-                features=sorted(declaration.features),
-                info=self._catalog.published(declaration.name),
-                silence=3 * self._settings.safe_after,
-            )
-        except BaseException:
-            lock.close()
-            raise
-        if isinstance(claim, str):
-            lock.close()
-            if declaration.name not in self._elsewhere:
-                log.info("bench is hosted elsewhere bench=%s machine=%s", declaration.name, claim)
-            self._elsewhere.add(declaration.name)
-            return
-        self._elsewhere.discard(declaration.name)
-        log.info("bench claimed bench=%s fence=%d", declaration.name, claim.fence)
-        bench = HostedBench(
-            declaration=declaration, lock=lock, claim=claim.fence, runners=self._runners(declaration, claim)
-        )
-        if claim.maintenance is not None and bench.free:
-            for name, runner in bench.runners.items():
-                runner.rest(in_maintenance(claim.maintenance), left_unsafe(*claim.before[name]))
         with self._lock:
-            self._benches[declaration.name] = bench
-        self._process.hosts(declaration.name, claim.fence)
+            self._benches[bench.name] = bench
+        self._process.hosts(bench.name, bench.claim)
         for runner in bench.runners.values():
             runner.thread.start()
         self._dispatch.wake()
-
-    def _runners(self, bench: BenchDeclaration, claim: Claim) -> dict[str, DeviceRunner]:
-        return {
-            device.full_name: self._runner(device, claim.holds.get(device.full_name, ("none", 0)), claim.fence)
-            for device in bench.devices
-        }
-
-    def _runner(self, device: DeviceDeclaration, hold: tuple[str, int], claim: int) -> DeviceRunner:
-        folder = self._instance / "devices" / device.bench / device.name
-
-        def opener(on_lost, on_driver):  # type: ignore[no-untyped-def]
-            outlet = FeedOutlet(
-                self._store.feeds,
-                device.full_name,
-                feeds_of(device.driver),
-                self._next_epoch(claim),
-                beats=self._process,
-            )
-            return open_device(device, folder, outlet, on_lost, on_driver)
-
-        return DeviceRunner(
-            opener,
-            device.full_name,
-            self,
-            hold=hold,
-            safe_seconds=self._settings.release_timeout,
-            health_interval=self._settings.health_interval,
-            clock=self._clock,
-        )
-
-    def _next_epoch(self, claim: int) -> int:
-        with self._lock:
-            self._epoch = max(self._epoch + 1, claim)  # a fence, so it grows over restarts and clocks that step back
-            return self._epoch
 
     def _drop(self, names: list[str], why: str, seconds: float) -> None:
         """Make safe and close, then give the lock back: in this order, so that nobody opens what is still open here."""

@@ -64,12 +64,13 @@ class HostedBench:
     def follow(self, news: BeatNews) -> list[DeviceRunner]:
         """Hear the holds of the devices, and whether the bench is in maintenance.
 
-        Returns the runners whose word on a release did not reach the store.
+        Returns the runners whose word did not reach the store, or was forgotten there: a store may go back a moment.
         """
         again = []
         for device, runner in self.runners.items():
             hold = news.holds.get(device)
-            if runner.follow(*((hold.state, hold.fence, hold.until) if hold else ("none", 0))):
+            unknown = news.conditions.get(device, runner.condition) != runner.condition
+            if runner.follow(*((hold.state, hold.fence, hold.until) if hold else ("none", 0))) or unknown:
                 again.append(runner)
         self._keep_in_maintenance(news.maintained.get(self.name))
         return again

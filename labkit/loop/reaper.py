@@ -31,6 +31,7 @@ class Reaper:
         self._lab = lab
         self._lock = threading.Lock()
         self._endings: dict[str, LabThread] = {}
+        self._fences: dict[str, int] = {}
         self._running = False
 
     def start(self) -> None:
@@ -60,8 +61,22 @@ class Reaper:
         if news.went_back:
             highest = self._lab.process.highest_fence
             self._begin("store-went-back", lambda: self._end_lost(highest))
+        for session_id in self._shown_again(news):
+            self._begin(session_id, partial(self._end_as_lost, session_id))
         for session_id in news.due:
             self._begin(session_id, partial(self._end, session_id))
+
+    def _shown_again(self, news: BeatNews) -> set[str]:
+        """Sessions that have a device of this process under an earlier fence than it had before: the store went back.
+
+        Its counter does not always say so: somebody may have been given a new fence before this process asked.
+        """
+        stale = set()
+        for device, hold in news.holds.items():
+            if hold.fence < self._fences.setdefault(device, hold.fence):
+                stale.add(hold.session)
+            self._fences[device] = max(hold.fence, self._fences[device])
+        return stale
 
     def _begin(self, name: str, work: Callable[[], None]) -> None:
         with self._lock:
@@ -88,5 +103,8 @@ class Reaper:
         """The store has gone back: sessions that it shows with a fence of before may have ended already."""
         for session_id, fence in self._lab.reservations.holders().items():
             if fence <= highest:
-                log.warning("session ended, for the store went back session=%s", hashed(session_id))
-                self._lab.sessions.end(session_id, EndReason.LOST)
+                self._end_as_lost(session_id)
+
+    def _end_as_lost(self, session_id: str) -> None:
+        log.warning("session ended, for the store went back session=%s", hashed(session_id))
+        self._lab.sessions.end(session_id, EndReason.LOST)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from labkit.loop.answers import RESERVATION_OVER
 from labkit.loop.blame import IN_MAINTENANCE
+from labkit.loop.commands import Commands
 from labkit.loop.device_state import OPENING, DeviceState
 from labkit.loop.health import HealthSchedule
 from labkit.loop.operation import Occupation
-from labkit.loop.suspended import Suspended
 from labkit.store.reservations import Blame, Condition
 
 OPEN_SECONDS = 30.0
@@ -41,7 +41,7 @@ class Upkeep:
         self,
         state: DeviceState,
         occupation: Occupation,
-        suspended: Suspended,
+        commands: Commands,
         health: HealthSchedule,
         *,
         safe_seconds: float,
@@ -49,7 +49,7 @@ class Upkeep:
     ):
         self._state = state
         self._occupation = occupation
-        self._suspended = suspended
+        self._commands = commands
         self._health = health
         self._safe_seconds = safe_seconds
         self._report = report
@@ -57,7 +57,7 @@ class Upkeep:
 
     def secure(self, what: str, fence: int, seconds: float) -> None:
         """Open the device where it is not, make it safe, read back. Sets the condition and tells nobody yet."""
-        self._suspended.end(RESERVATION_OVER)
+        self._commands.end(RESERVATION_OVER)
         with self._occupation.during(what, fence, seconds) as operation:
             self._state.secure(operation)
         self._unsafe = "" if self._state.condition is Condition.OK else self._state.reason
@@ -65,7 +65,7 @@ class Upkeep:
 
     def reopen(self, fence: int, releasing: int) -> None:
         """Close and open the device. releasing: the fence of a release that is dealt with by that, 0: none."""
-        self._suspended.end("its device was opened anew")
+        self._commands.end("its device was opened anew")
         self._state.shut()
         self.secure("opening", fence, OPEN_SECONDS)
         self._state.deal_with(releasing)
@@ -112,7 +112,7 @@ class Upkeep:
 
     def gone(self, reason: str, blame: Blame) -> None:
         """The device was unplugged: close it. It is tried again by itself."""
-        self._suspended.end(f"its device went offline: {reason}")
+        self._commands.end(f"its device went offline: {reason}")
         self._state.shut()
         self._state.set(Condition.OFFLINE, reason, blame)
         self._report()
@@ -129,7 +129,7 @@ class Upkeep:
 
     def shut(self, fence: int) -> None:
         """The end of the host: make safe if open, and close."""
-        self._suspended.end("its host stops")
+        self._commands.end("its host stops")
         with self._occupation.during("making safe", fence, self._safe_seconds):
             failure = "" if self._state.driver is not None else self._unsafe
             blame, failed = self._state.make_safe_and_shut()

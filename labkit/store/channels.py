@@ -20,8 +20,10 @@ class Channels:
     Errors of every method but `close`: `StoreUnavailableError`.
     """
 
-    def __init__(self, client: redis.Redis, answering: Answering):
+    def __init__(self, client: redis.Redis, answering: Answering, here: Callable[[], bool] = lambda: True):
+        """here: whether that is still where one publishes; a store may move to another server."""
         self._answering = answering
+        self._here = here
         self._listener = client.pubsub()  # type: ignore[no-untyped-call]
 
     def listen(self, more: Collection[str], no_more: Collection[str]) -> None:
@@ -36,6 +38,8 @@ class Channels:
         """Wait at most `seconds` for messages; returns those that are there by then, at most `most`."""
         messages: list[Message] = []
         with self._answering():
+            if not self._here():
+                raise redis.exceptions.ConnectionError("The store has moved.")
             found = self._listener.get_message(timeout=seconds)
             while found is not None:
                 data = found["data"]

@@ -1,12 +1,15 @@
 """The connection to the store: runs scripts, waits in blocking reads. Used by `store/`, made by the lab.
 
 Connections never retry by themselves: redis-py would send a script again whose reply was lost, and it would run
-twice. Blocking reads have connections of their own, with a socket timeout of the wait plus a margin.
+twice. Blocking reads have connections of their own, with a socket timeout of the wait plus a margin. Where the store
+has another master now, or this one turns out to be a replica, all of them are dropped: new ones look for the master.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +21,16 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from labkit.errors import StoreUnavailableError
+from labkit.store.address import sentinel_address
 from labkit.store.channels import Channels
 from labkit.store.keys import Keys
 from labkit.store.lines import Line
+from labkit.store.master import Master
 from labkit.store.pool import Argument, Pool, command, pack
 from labkit.store.scripts import script_hash, script_source
 from labkit.threads import LabThread
+
+log = logging.getLogger("labkit.store")
 
 _AWAY = (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError)
 # redis-py takes the code off the errors that it has a class for, and leaves it on all others.
@@ -36,7 +43,11 @@ _REFUSALS = (
     redis.exceptions.ClusterDownError,
     redis.exceptions.MasterDownError,
 )
-_REFUSAL_WORDS = "LOADING READONLY OOM MISCONF NOAUTH NOPERM CLUSTERDOWN MASTERDOWN BUSY NOREPLICAS UNBLOCKED"
+_REFUSAL_WORDS = "LOADING READONLY OOM MISCONF NOAUTH NOPERM CLUSTERDOWN MASTERDOWN BUSY NOREPLICAS UNBLOCKED ACL"
+_FORBIDDEN = r"NOPERM|^ACL failure|can't (?:run this|access at least)"
+_REFUSED = re.compile(rf"^(?:{_REFUSAL_WORDS.replace(' ', '|')})\b|-(?:READONLY|OOM|MISCONF|NOREPLICAS) |{_FORBIDDEN}")
+"""Such a word begins an error; where a script met it, Redis before 7 has it in the middle."""
+_NO_MASTER = re.compile(r"READONLY|UNBLOCKED|read.only replica", re.IGNORECASE)
 
 ANSWER_SECONDS = 5.0
 MAX_WAIT = 600.0
@@ -46,6 +57,8 @@ _WAITS = (2.0, 30.0, MAX_WAIT)
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """Seconds, seconds and number: a long wait finds out within half a minute that the store's machine has gone."""
 _MARGIN = 5.0
+COPY_SECONDS = 1.0
+"""How long replicas have to get what was written, where LABKIT_STORE_REPLICAS has some get it."""
 
 NO_TASK = ("", "")
 """Who asks, where a script wants to know which task does (id, process): none."""
@@ -65,14 +78,27 @@ class Keeper(Protocol):
 class Store:
     """The store of one lab. Safe for many threads, and after a fork (each process makes connections of its own).
 
-    now: the time that scripts see, for tests; None: the store's own.
+    url: of the store, or of Sentinels that know where it is (see `address`). replicas: how many have to get what
+    `run_copied` writes. now: the time that scripts see, for tests; None: the store's own.
     Errors of every method: `StoreUnavailableError`.
     """
 
-    def __init__(self, url: str, prefix: str, *, keeper: Keeper | None = None, now: float | None = None):
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        *,
+        keeper: Keeper | None = None,
+        replicas: int = 0,
+        now: float | None = None,
+    ):
         self.url = url
         self.keys = Keys(prefix)
+        self.replicas = replicas
         self.now = now
+        address = sentinel_address(url)
+        self._master = None if address is None else Master(address, self._look_anew)
+        self._moves = 0
         self._keeper = keeper
         self._bringing = threading.Lock()
         self._helper: LabThread | None = None
@@ -95,25 +121,66 @@ class Store:
         return f"<Store prefix={self.keys.prefix}>"
 
     def _connect(self, timeout: float) -> redis.Redis:
-        return redis.Redis.from_url(
-            self.url,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=timeout,
-            socket_connect_timeout=ANSWER_SECONDS,
-            max_connections=1_000_000,
-            protocol=2,
-            encoding_errors="backslashreplace",  # half a surrogate pair in somebody's text must stop nothing
+        options: dict[str, Any] = {
+            "retry": Retry(NoBackoff(), 0),
+            "socket_timeout": timeout,
+            "socket_connect_timeout": ANSWER_SECONDS,
+            "max_connections": 1_000_000,
+            "protocol": 2,
+            "encoding_errors": "backslashreplace",  # half a surrogate pair in somebody's text must stop nothing
             **_keepalive(self.url),
-        )
+        }
+        if self._master is not None:
+            return redis.Redis.from_pool(self._master.pool(**options))
+        return redis.Redis.from_url(self.url, **options)
 
     def run(self, script: str, *arguments: Argument) -> Any:
         """Run a script once. Its reply comes back with bytes as text where they are UTF-8 (see `text`)."""
-        now = "" if self.now is None else repr(self.now)
-        with self._answering():
-            try:
-                return self._quick.ask(self._packed("EVALSHA", script_hash(script), (now, *arguments)))
-            except NoScriptError:
-                return self._quick.ask(self._packed("EVAL", script_source(script), (now, *arguments)))
+        try:
+            return self._quick.ask(self.packed_script(script, *arguments))
+        except NoScriptError:
+            with self._answering():
+                return self._quick.ask(self._packed("EVAL", script_source(script), arguments))
+        except RedisError:  # the way without an error is without a context: it is that of every guarded request
+            with self._answering():
+                raise
+
+    def run_copied(self, script: str, *arguments: Argument) -> tuple[Any, bool]:
+        """Run a script once, and give so many replicas as the lab wants time to have what was written up to it.
+
+        Returns its answer, and whether they have it. Blocks `COPY_SECONDS` longer at most than `run`, which it is
+        where the lab wants none.
+        """
+        if not self.replicas:
+            return self.run(script, *arguments), True
+        line = self.line()
+        try:
+            answer = self._ran(line, script, *arguments)
+            copies = self._copies(line)
+        finally:
+            line.close()  # one that was given back stays
+        if copies < self.replicas:
+            log.warning("replicas are missing script=%s have=%d want=%d", script, copies, self.replicas)
+        return answer, copies >= self.replicas
+
+    def _ran(self, line: Line, script: str, *arguments: Argument) -> Any:
+        """A script's answer; what it wrote is the last that this line has written."""
+        line.send(self.packed_script(script, *arguments))
+        try:
+            return line.read()
+        except NoScriptError:
+            line.send(self._packed("EVAL", script_source(script), arguments))
+            return line.read()
+
+    def _copies(self, line: Line) -> int:
+        """How many replicas have it; none where the store does not say: what it ran, it has run."""
+        try:
+            line.send(command(["WAIT", self.replicas, int(COPY_SECONDS * 1000)]))
+            copies = int(line.read(COPY_SECONDS))
+        except (StoreUnavailableError, RedisError):
+            return 0
+        line.give_back()
+        return copies
 
     def line(self) -> Line:
         """A connection for a conversation, see `Line`."""
@@ -121,15 +188,15 @@ class Store:
 
     def packed_script(self, script: str, *arguments: Argument) -> bytes:
         """A script's command for a line. Where its answer is the error NOSCRIPT, `run` it."""
-        return self._packed("EVALSHA", script_hash(script), ("" if self.now is None else repr(self.now), *arguments))
+        return self._packed("EVALSHA", script_hash(script), arguments)
 
     def _packed(self, word: str, script: str, arguments: Sequence[Argument]) -> bytes:
-        """A script's command; what comes before its arguments is always the same."""
+        """A script's command with the time that it is to see; what comes before that is always the same."""
         head = self._heads.get(script)
         if head is None:
             head = self._heads[script] = b"".join(pack([word, script, len(self.keys.all), *self.keys.all]))
-        number = 3 + len(self.keys.all) + len(arguments)
-        return b"*%d\r\n%b%b" % (number, head, b"".join(pack(arguments)))
+        now = "" if self.now is None else repr(self.now)
+        return b"*%d\r\n%b%b" % (4 + len(self.keys.all) + len(arguments), head, b"".join(pack((now, *arguments))))
 
     def command(self, *arguments: Argument) -> Any:
         """Run one plain command (reads, and deletions that may be repeated)."""
@@ -142,6 +209,19 @@ class Store:
             for one in commands:
                 several.execute_command(*one)  # type: ignore[no-untyped-call]
             return several.execute()
+
+    def answers(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        """Send several plain commands at once; returns each one's answer, or the error that the store answered."""
+        with self._answering():
+            connection = self._quick.take()
+            try:
+                connection.send_packed_command((b"".join(map(command, commands)),))
+                answers = [_answer(connection) for _ in commands]
+            except BaseException:
+                connection.disconnect()
+                raise
+            self._quick.give_back(connection)
+        return answers
 
     def pop(self, keys: Sequence[str], seconds: float) -> tuple[str, bytes] | None:
         """Wait at most `seconds` (and MAX_WAIT) for the first element of one of the lists; None: nothing came."""
@@ -167,7 +247,8 @@ class Store:
 
     def channels(self) -> Channels:
         """Make a connection that can listen to channels."""
-        return Channels(self._client, self._answering)
+        now = self._moves
+        return Channels(self._client, self._answering, lambda: self._moves == now)
 
     def _for_waits(self, seconds: float) -> Pool:
         return self._waiting[next(wait for wait in _WAITS if _wait(seconds) <= wait)]
@@ -177,18 +258,41 @@ class Store:
         try:
             yield
         except _REFUSALS as error:
-            raise StoreUnavailableError(f"The store refuses to work: {error}") from error
+            raise self._refusal(error) from error
         except _AWAY as error:
+            self._drop_idle()  # where the store hangs, each of them would have to be waited for
             self._bring_back()
             raise StoreUnavailableError(
                 f"The store does not answer ({error}).", sent="connecting to" not in str(error)
             ) from error
         except redis.exceptions.ResponseError as error:
-            if str(error).partition(" ")[0] in _REFUSAL_WORDS.split():
-                raise StoreUnavailableError(f"The store refuses to work: {error}") from error
+            if _REFUSED.search(str(error)):
+                raise self._refusal(error) from error
             raise
         except RedisError as error:
             raise StoreUnavailableError(f"The store does not answer as it should ({error}).") from error
+
+    def _refusal(self, error: Exception) -> StoreUnavailableError:
+        """What a store has done that refuses to work: nothing, for it looks before the first thing that a script
+        writes. Only a command that its rules (ACL) forbid is refused where it stands."""
+        if isinstance(error, redis.exceptions.ReadOnlyError) or _NO_MASTER.search(str(error)):
+            if self._master is not None:
+                self._master.doubt()
+            self._look_anew()
+        in_the_middle = isinstance(error, redis.exceptions.NoPermissionError) or re.search(_FORBIDDEN, str(error))
+        return StoreUnavailableError(f"The store refuses to work: {error}", sent=bool(in_the_middle))
+
+    def _look_anew(self) -> None:
+        """Drop all connections, those at work too: they lead to what is not the master, or hangs and may be no more."""
+        self._moves += 1
+        for pool in (self._quick, *self._waiting.values()):
+            pool.close()
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        for pool in (self._quick, *self._waiting.values()):
+            pool.drop_idle()
+        self._client.connection_pool.disconnect(inuse_connections=False)
 
     def _bring_back(self) -> None:
         """Have the keeper look after the store, on a thread of its own: that may take long, and nobody waits for it."""
@@ -221,6 +325,13 @@ def _keepalive(url: str) -> dict[str, Any]:
         return {}
     options = {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
     return {"socket_keepalive": True, "socket_keepalive_options": options}
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except (redis.exceptions.ResponseError, *_REFUSALS) as error:
+        return error
 
 
 def _wait(seconds: float) -> float:

@@ -225,10 +225,6 @@ class FeedWatch:
             },
         )
 
-    def session_position(self, session_id: str) -> str:
-        """The position of the last event of a session so far."""
-        return _last_id(self._store, self._store.keys.of("events", session_id))
-
 
 def _key(store: Store, feed: FeedId) -> str:
     return store.keys.of("feed", f"{feed.session_id}/{feed.device}/{feed.feed}")

@@ -12,7 +12,7 @@ from collections.abc import Container, Sequence
 
 # (name in Lua and here, what it holds). The order is that of the scripts' KEYS.
 FAMILIES: Sequence[tuple[str, str]] = (
-    ("lab", "hash: the app's name under this prefix, the highest fence given out"),
+    ("lab", "hash: the app's name under this prefix, the highest fence given out, when the last beat came"),
     ("deadlines", "sorted set: session id, scored by the time at which somebody must look at it"),
     ("processes", "sorted set: process id, scored by its last beat"),
     ("roles", "hash: process id -> what it does: 'host tasks endings'"),

@@ -78,6 +78,12 @@ class Pool:
         made.connect()
         return made
 
+    def drop_idle(self) -> None:
+        """Close the connections that nobody uses just now: they may lead to a server that hangs."""
+        free, self._free = self._free, deque()
+        for connection in list(free):  # another thread may be just taking one of them
+            connection.disconnect()
+
     def close(self) -> None:
         """Close the connections; who waits for an answer gets an error. Twice is fine, and the next use opens anew."""
         free, self._free = self._free, deque()

@@ -46,6 +46,8 @@ class BeatNews:
     """Devices of those benches that are held; a device that is missing here has no hold."""
     maintained: Mapping[str, str] = field(default_factory=dict)
     """Those benches that are in maintenance -> the reason."""
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    """Devices of those benches -> the condition that the store has of them."""
     watched: str = ""
     """When somebody last began to look at a feed of frames: another word than the last time says that one has."""
 
@@ -73,7 +75,7 @@ class Processes:
         answer = self._store.run("beat", process, "1" if first else "", roles, highest_fence, *hosted)
         if text(answer[0]) == "gone":
             return None
-        _, now, back, queued, urgent, due, gone, states, holds, maintained, watched = answer
+        _, now, back, queued, urgent, due, gone, states, holds, maintained, watched, conditions = answer
         return BeatNews(
             now=float(now),
             went_back=text(back) == "1",
@@ -89,6 +91,7 @@ class Processes:
             },
             maintained=record(maintained),
             watched=text(watched),
+            conditions=record(conditions),
         )
 
     def leave(self, process: str) -> None:

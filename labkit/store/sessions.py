@@ -1,6 +1,7 @@
 """Sessions in the store: start, step, activate, touch, exit, end, claim, finish. Used by `labkit.sessions` and users.
 
-Each method is one script, so each is one change that nobody sees half done.
+Each method is one script, so each is one change that nobody sees half done. A start counts only when as many replicas
+have it as LABKIT_STORE_REPLICAS says; an ending goes on without, for a bench must not wait for a replica.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from labkit import wire
-from labkit.errors import NotStorableError, SessionLostError
+from labkit.errors import NotCopiedError, NotStorableError, SessionLostError
 from labkit.store.connection import NO_TASK, Entry, Store, record, text
 
 
@@ -128,8 +129,9 @@ class Sessions:
         """Write a session and reserve a bench, all or nothing.
 
         Returns what was started, or why no bench was free. A slot that is over already makes a session that is over.
+        Errors: `NotCopiedError`; the session is written then, and has to be ended.
         """
-        answer = self._store.run(
+        answer, copied = self._store.run_copied(
             "session_start",
             new.session_id,
             owner,
@@ -144,6 +146,7 @@ class Sessions:
         )
         word = text(answer[0])
         if word == "started":
+            self._must_be_copied(copied)
             return Started(fence=int(answer[1] or 0), bench=text(answer[2]), max_date=float(answer[3]))
         return refusals(answer[1])
 
@@ -152,8 +155,21 @@ class Sessions:
         return text(self._store.run("session_step", session_id, owner, "" if fence is None else fence, step)) == "ok"
 
     def activate(self, session_id: str, owner: str) -> str:
-        """From starting to active. Returns 'active', 'asked' (its end was asked for meanwhile) or 'lost'."""
-        return text(self._store.run("session_activate", session_id, owner))
+        """From starting to active. Returns 'active', 'asked' (its end was asked for meanwhile) or 'lost'.
+
+        Errors: `NotCopiedError`; the session is active then, and has to be ended.
+        """
+        answer, copied = self._store.run_copied("session_activate", session_id, owner)
+        if text(answer) == "active":
+            self._must_be_copied(copied)
+        return text(answer)
+
+    def _must_be_copied(self, copied: bool) -> None:
+        if not copied:
+            raise NotCopiedError(
+                f"The lab's store has fewer than {self._store.replicas} replicas just now (LABKIT_STORE_REPLICAS), and "
+                "no session starts that could be forgotten. Try again in a few seconds."
+            )
 
     def touch(self, session_id: str, *, poll: bool) -> SessionRecord:
         """Read a session; where it is active and `poll`, its silence counts from now."""
@@ -170,19 +186,20 @@ class Sessions:
     def end(self, session_id: str, reason: EndReason | None, *, owner: str = "", detail: str = "") -> tuple[str, str]:
         """Begin the ending; `reason` None: only if it is due. Returns (word, reason): 'begun', 'ending', 'expired',
         'unknown', 'not-due', or 'starting' (noted; it ends when on_start is over)."""
-        answer = self._store.run("session_end", session_id, reason.value if reason else "", owner, detail)
+        answer, _ = self._store.run_copied("session_end", session_id, reason.value if reason else "", owner, detail)
         return text(answer[0]), text(answer[1])
 
     def claim_ending(self, session_id: str, process: str, longest: float) -> SessionRecord | str:
         """Take over an ending that nobody alive is at, under a new fence. Returns its record, 'held' or its state."""
-        answer = self._store.run("ending_claim", session_id, process, longest)
+        answer, _ = self._store.run_copied("ending_claim", session_id, process, longest)
         if text(answer[0]) != "claimed":
             return text(answer[0])
         return SessionRecord(session_id=session_id, state=SessionState.ENDING, now=0.0, fields=record(answer[1:]))
 
     def finish(self, session_id: str, owner: str, fence: int, keep: float) -> bool:
         """The last step of an ending. False: it is not the caller's any more."""
-        return text(self._store.run("session_finish", session_id, owner, fence, keep)) == "finished"
+        answer, _ = self._store.run_copied("session_finish", session_id, owner, fence, keep)
+        return text(answer) == "finished"
 
     def due(self, count: int = 1000) -> list[str]:
         """Sessions that somebody must look at now, at most `count`."""

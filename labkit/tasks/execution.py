@@ -96,7 +96,12 @@ class TaskWork:
 
     def run(self, claimed: TaskRecord) -> None:
         """Run a task that is this runner's to its end. Errors: `KeyboardInterrupt`, where that ended the task."""
+        process = self._services.process
         self._again, self._ended = False, claimed
+        if not process.begun.first(claimed.task_id):  # the store went back, and has forgotten that it was claimed
+            log.error("task is not run again name=%s task=%s", claimed.name, _short(claimed.task_id))
+            self._end = None if claimed.task_id in process.tasks else _failed(claimed, LOST)
+            return
         self._end, interrupt = self._run(claimed)
         if interrupt is not None:
             raise interrupt

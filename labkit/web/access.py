@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -19,8 +20,11 @@ from labkit.lab import Lab
 from labkit.lifecycle import write_lifecycle
 from labkit.store.sessions import SessionRecord, SessionState
 from labkit.users import remember, services_here, session_id_here, user_here, user_of
+from labkit.web.cookies import protect_cookie
 from labkit.web.headers import page_headers
+from labkit.web.origin import changes_from_elsewhere
 from labkit.web.rendering import render
+from labkit.web.request_log import keep_ids_out
 
 log = logging.getLogger("labkit.web")
 
@@ -29,6 +33,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 _RECORD = "_labkit_record"
 _TOKEN = "_labkit_bound"
 _POLL_AT_END = "_labkit_poll_at_end"
+_WAY_BACK = re.compile(r"(?:https?://|/(?![/\\]))[^\x00-\x20\x7f\\]*", re.IGNORECASE)
 
 
 def lab_here() -> Lab:
@@ -40,14 +45,19 @@ def lab_here() -> Lab:
 
 
 def install(app: Flask, lab: Lab) -> None:
-    """Have every request of the app read its session (and poll, with WEBLAB_AUTOPOLL), bind it, and save its data."""
+    """Have every request of the app read its session (and poll, with WEBLAB_AUTOPOLL), bind it, and save its data.
+
+    Sets how the cookie travels that holds the session's id, and keeps such ids out of the logs of requests.
+    """
+    protect_cookie(app, lab.settings)
+    keep_ids_out(app)
 
     def enter() -> None:
         if lab.settings.autopoll and session.get(lab.settings.session_id_name):
             try:
                 enter_request(lab, poll=request.method != "HEAD")
             except StoreUnavailableError as error:
-                log.warning("request without its session path=%s error=%s", request.path, error)
+                log.warning("request without its session endpoint=%s error=%s", request.endpoint, error)
 
     def save(response: Response) -> Response:
         try:
@@ -55,7 +65,7 @@ def install(app: Flask, lab: Lab) -> None:
             if _POLL_AT_END in g:
                 lab.sessions.touch(g.pop(_POLL_AT_END), poll=True)
         except StoreUnavailableError:
-            log.warning("session data or poll was not saved: the store is away path=%s", request.path)
+            log.warning("session data or poll was not saved: the store is away endpoint=%s", request.endpoint)
         return response
 
     app.before_request(enter)
@@ -106,9 +116,12 @@ def _guard(allowed: Callable[[Any], bool], refusal: Callable[[Lab, Any], Any]) -
                 user = user_here(lab)
             except StoreUnavailableError:
                 return away(lab)
-            if allowed(user):
-                return view(*args, **kwargs)
             record = g.get(_RECORD)
+            if allowed(user):
+                if not changes_from_elsewhere(lab.settings):
+                    return view(*args, **kwargs)
+                write_lifecycle(lab, record, "protected_request_rejected", reason="page_of_another_site")
+                return forbidden(lab)
             write_lifecycle(lab, record, "protected_request_rejected", reason=_why(record))
             return refusal(lab, user)
 
@@ -133,8 +146,9 @@ def requires_login(func: View) -> View:
 
 
 def way_back(back: Any) -> str | None:
-    """Where a user came from, if that is an address that a link may lead to (http or https, no script)."""
-    return back if isinstance(back, str) and back.lower().startswith(("http://", "https://", "/")) else None
+    """Where a user came from, if a link may lead there: http or https, or a path of the lab's own host. No script, and
+    no `//host`, which looks like a path and leads elsewhere."""
+    return back if isinstance(back, str) and _WAY_BACK.fullmatch(back) else None
 
 
 def _socket_guard(allowed: Callable[[Any], bool]) -> Callable[[View], View]:
@@ -207,8 +221,13 @@ def _wants_html() -> bool:
 
 def away(lab: Lab) -> Response:
     """The answer of a guarded page while the store does not answer."""
-    page = render("message.html", kind="store", title=lab.title, retry=request.full_path)
+    page = render("message.html", kind="store", title=lab.title, retry=same_page())
     return page_headers(make_response(page, 503, {"Retry-After": "5"}))
+
+
+def same_page() -> str:
+    """A link to the page that was asked for, wherever the lab is mounted. A path could be taken for another host's."""
+    return "?" + request.query_string.decode("latin-1")
 
 
 # -- what lab code calls

@@ -11,8 +11,9 @@ from labkit.errors import BenchUnavailableError, StoreUnavailableError, WebLabEr
 from labkit.lab import Lab
 from labkit.sessions import start_session
 from labkit.store.sessions import SessionState
-from labkit.web.access import away
+from labkit.web.access import away, forbidden
 from labkit.web.headers import page_headers
+from labkit.web.origin import changes_from_elsewhere
 from labkit.web.rendering import render
 from labkit.web.start_request import parse_start
 
@@ -39,7 +40,10 @@ class DemoPage:
         return self._page()
 
     def start(self) -> Any:
-        """Start a session and send its student in; where no bench is free, say until when."""
+        """Start a session and send its student in; where no bench is free, say until when. Not for other sites' pages,
+        which could take a bench with each of their visitors."""
+        if changes_from_elsewhere(self._lab.settings):
+            return forbidden(self._lab)
         try:
             if self._is_in():
                 return redirect(url_for("labkit.page"))

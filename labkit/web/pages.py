@@ -15,7 +15,7 @@ from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
 from labkit.store.reservations import DeviceView
 from labkit.store.sessions import SessionRecord, SessionState
-from labkit.web.access import away, enter_request, forbidden, way_back
+from labkit.web.access import away, enter_request, forbidden, same_page, way_back
 from labkit.web.headers import page_headers
 from labkit.web.places import RETRY_AFTER
 from labkit.web.rendering import render
@@ -64,7 +64,7 @@ class Pages:
             return away(self._lab)
 
     def _full(self) -> Response:
-        page = render("message.html", kind="full", title=self._lab.title, retry=request.full_path)
+        page = render("message.html", kind="full", title=self._lab.title, retry=same_page())
         return Response(page, 503, {"Retry-After": str(RETRY_AFTER)}, mimetype="text/html")
 
     def ended(self) -> Any:

@@ -33,6 +33,11 @@ class Places:
         self._most = min(self._most, fitting) if self._most > 0 else fitting
 
     @property
+    def most(self) -> int:
+        """How many there are; 0: any number."""
+        return self._most
+
+    @property
     def full(self) -> bool:
         return self._most > 0 and self._taken >= self._most
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import hmac
 import json
 import logging
@@ -21,12 +22,13 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound, RequestEntityTooLarg
 from werkzeug.routing import RequestRedirect, WebsocketMismatch
 
 from labkit.clock import Deadline
-from labkit.errors import BadRequestError, BenchUnavailableError, StoreUnavailableError, WebLabError
+from labkit.errors import BadRequestError, BenchUnavailableError, NotCopiedError, StoreUnavailableError, WebLabError
 from labkit.lab import Lab
 from labkit.lifecycle import hashed
 from labkit.sessions import ASK_AGAIN, end_session, session_status, start_session
 from labkit.store.sessions import EndReason, SessionState
 from labkit.web.page_values import as_number, is_unicode
+from labkit.web.request_log import without_ids
 from labkit.web.start_request import parse_start
 
 log = logging.getLogger("labkit.web")
@@ -37,6 +39,7 @@ _HOST = re.compile(rf"(?:\[[0-9A-Fa-f:.]+\]|{_LABEL}(?:\.{_LABEL})*\.?)(?::[0-9]
 Answer = tuple[Mapping[str, Any], int]
 
 API_VERSION = "1"
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 BODY_BYTES = 1_000_000
 """The longest body of a request. A longer one is refused unread."""
 DELETING: Mapping[str, Any] = {
@@ -88,6 +91,8 @@ def _answers(view: Callable[..., Answer], refusal: Callable[[], Answer | None] |
             body, status = {"error": True, "message": str(error), "key": error.key}, _status_of(error)
         except BenchUnavailableError as error:
             body, status = {"error": True, "message": str(error)}, 503
+        except NotCopiedError as error:
+            body, status = {"error": True, "message": str(error)}, 503
         except StoreUnavailableError:
             body, status = AWAY, 503
         except WebLabError as error:
@@ -98,7 +103,7 @@ def _answers(view: Callable[..., Answer], refusal: Callable[[], Answer | None] |
                 {"error": True, "message": f"The lab failed: {type(error).__name__}. Its log says more."},
                 503,
             )
-        return Response(json.dumps(body), status, mimetype="application/json", headers={"Cache-Control": "no-store"})
+        return Response(json.dumps(body), status, mimetype="application/json", headers=_HEADERS)
 
     return answer
 
@@ -151,8 +156,8 @@ class RlmsRoutes:
         """Which credential is wrong, or None. Both are always compared, in constant time."""
         username, password = _basic(request)
         settings = self._lab.settings
-        right_name = hmac.compare_digest(username.encode(), settings.username.encode()) and bool(settings.username)
-        right_password = hmac.compare_digest(password.encode(), settings.password.encode()) and bool(settings.password)
+        right_name = _is_right(username, settings.username)
+        right_password = _is_right(password, settings.password)
         if right_name and right_password:
             return None
         return (
@@ -251,7 +256,7 @@ class RlmsRoutes:
 
     def no_route(self) -> Answer:
         """What Flask found to be no route of anybody."""
-        wrong, asked = request.routing_exception, f"{request.method:.20} {request.path:.200}"
+        wrong, asked = request.routing_exception, f"{request.method:.20} {without_ids(request.path):.200}"
         if isinstance(wrong, NotFound):
             raise _RefusedError(404, "path", f"Nothing answers {asked}.")
         if isinstance(wrong, MethodNotAllowed):
@@ -262,6 +267,15 @@ class RlmsRoutes:
         if isinstance(wrong, WebsocketMismatch):
             raise _RefusedError(400, "Upgrade", f"There is no WebSocket at {asked}.")
         raise _RefusedError(400, "Host", f"The Host header of {asked} is no name of the lab.")
+
+
+def _is_right(sent: str, right: str) -> bool:
+    """Compare in a time that says nothing of the right one, its length included: hashes are all of one length.
+
+    An empty one is never right.
+    """
+    hashes = [hashlib.sha256(text.encode(errors="surrogateescape")).digest() for text in (sent, right)]
+    return hmac.compare_digest(*hashes) and right.strip() != ""
 
 
 def _basic(request: Request) -> tuple[str, str]:

@@ -1,12 +1,13 @@
 """What a browser may send to labkit's sockets at all: the request that opens one, and its frames. Used by the sockets.
 
 The libraries below answer an odd request with a 500, and an odd frame with a traceback in the log and a connection that
-hangs. Here such a request is refused, and such a connection closed, before they see it. What a well-formed event asks
-for is none of this module's business.
+hangs. Here such a request is refused, and such a connection closed, before they see it; and who asks for too much is
+made to wait, see `visitors`. What a well-formed event asks for is none of this module's business.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from socketio.packet import ACK, BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packe
 
 from labkit.web.link import Link
 from labkit.web.places import RETRY_AFTER, Places
+from labkit.web.visitors import VISIT, Verdict, Visit, Visitors
 
 log = logging.getLogger("labkit.sockets")
 
@@ -30,6 +32,16 @@ _FULL = {
     "headers": [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", str(RETRY_AFTER))],
     "response": b"The lab is full: too many of its pages are open. Try again in a moment.",
 }
+_TOO_MANY = {
+    "status": "429 TOO MANY REQUESTS",
+    "headers": [("Content-Type", "application/json"), ("Retry-After", str(RETRY_AFTER))],
+    "response": json.dumps(
+        {"error": True, "message": "Your session has too many pages open here, or opens them too quickly."}
+    ).encode(),
+}
+_LEAST_PRICE, _PRICES, _BYTES_FOR_ONE = 0.1, {"ack": 0.1, "subscribe": 4.0}, 10_000
+"""What a frame costs of what a session may ask: an event 1, an acknowledgement less (one goes with each picture), a
+subscription more (it is sent what was kept); so many bytes cost 1 more."""
 _CONTROL = re.compile(r"1|[23](?:probe)?|5|6")
 """Frames of the connection itself: close, ping, pong, upgrade, noop."""
 _MESSAGE = re.compile("4[0-6]")
@@ -37,19 +49,23 @@ _RESERVED = ("connect", "disconnect", "*")
 """Names that mean something to the library and are no events of a page."""
 
 
-def keep_nonsense_out(server: Any, message_bytes: int, places: Places) -> None:
+def keep_nonsense_out(server: Any, message_bytes: int, places: Places, visitors: Visitors) -> None:
     """Stand before a Socket.IO server that speaks WebSocket only: requests, then frames, none above `message_bytes`.
 
-    Each connection has a place for as long as it is open; where there is none, it is told so.
+    Each connection has a place for as long as it is open; where there is none, or none for its session, it is told so.
     """
     engine = server.eio
     connect = engine._handle_connect
 
-    def handle_connect(environ: Mapping[str, Any], *rest: Any) -> Any:
+    def handle_connect(environ: dict[str, Any], *rest: Any) -> Any:
         if not _shakes_hands(environ):
             return engine._bad_request("Invalid websocket upgrade")
-        with places.one() as found:  # `connect` returns when the connection is over
-            return connect(environ, *rest) if found else _FULL
+        with places.one() as found:
+            if not found:
+                return _FULL
+            with visitors.visit(environ, places.most) as visit:
+                environ[VISIT] = visit
+                return connect(environ, *rest) if visit else _TOO_MANY  # it returns when the connection is over
 
     class WebSocket(_WebSocket):
         def __init__(self, handler: Any, server: Any):
@@ -85,9 +101,11 @@ class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no typ
 
     _missing = 0
     """Attachments that the last event has announced, and that did not come yet."""
+    _visit: Visit
 
     def __call__(self, environ: Mapping[str, Any], start_response: Any) -> Any:
         self.ws = Link(environ, **self.server_args)
+        self._visit = environ[VISIT]
         answer = self.app(self)
         if self.ws.mode in _ENDS:
             raise _ENDS[self.ws.mode]
@@ -96,25 +114,44 @@ class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no typ
     def wait(self) -> str | bytes | None:
         """The next frame; None: the connection is over."""
         frame: str | bytes | None = super().wait()
-        if frame is None or self._makes_sense(frame):
-            return frame
-        log.info("socket was closed: it sent what makes no sense bytes=%d", len(frame))
-        return None
+        if frame is None:
+            return None
+        price = self._price(frame)
+        if price is None:
+            log.info("socket was closed: it sent what makes no sense bytes=%d", len(frame))
+            return None
+        verdict = self._visit.ask(price + len(frame) / _BYTES_FOR_ONE, len(self.ws.input_buffer))
+        if verdict is Verdict.END:
+            log.warning("socket was closed: it did not come in, or sent on and on while it was refused")
+            return None
+        if isinstance(frame, str):  # what belongs to an event shares its fate
+            self._visit.refused = verdict is Verdict.REFUSE
+        return frame
 
-    def _makes_sense(self, frame: str | bytes) -> bool:
+    def _price(self, frame: str | bytes) -> float | None:
+        """What a frame costs, beside its bytes; None: it makes no sense."""
         if isinstance(frame, bytes):
             self._missing -= 1
-            return self._missing >= 0
+            return _LEAST_PRICE if self._missing >= 0 else None
         if self._missing:
-            return False
+            return None
         if not _MESSAGE.match(frame):
-            return _CONTROL.fullmatch(frame) is not None
+            return _LEAST_PRICE if _CONTROL.fullmatch(frame) else None
         try:
             packet = Packet(encoded_packet=frame[1:])
         except (ValueError, TypeError, RecursionError):
-            return False
+            return None
         self._missing = packet.attachment_count
-        return packet_makes_sense(packet)
+        if self._missing and not self._visit.is_in:  # the library below fails at that
+            return None
+        return packet_price(packet) if packet_makes_sense(packet) else None
+
+
+def packet_price(packet: Any) -> float:
+    """What a packet that makes sense costs: coming in is like an event, and going or an answer is next to nothing."""
+    if packet.packet_type in (EVENT, BINARY_EVENT):
+        return _PRICES.get(packet.data[0], 1.0)
+    return 1.0 if packet.packet_type == CONNECT else _LEAST_PRICE
 
 
 def packet_makes_sense(packet: Any) -> bool:

@@ -2,8 +2,7 @@
 
 The lab's own Socket.IO, if it has one, is none of its business: `app.extensions["socketio"]` stays as it was. Every
 event is guarded first; where the guard says no, the handler does not run and the socket is disconnected. Every event
-is answered with `{"ok": true, ...}` or `{"ok": false, "error": {"kind", "message", "key"}}`, whatever it carries; the
-key, where there is one, is what is wrong with the event.
+is answered with `{"ok": true, ...}` or as in `socket_answers`, whatever it carries.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import Any
 import flask
 import flask_socketio
 from engineio.exceptions import EngineIOError
+from socketio.packet import ACK
 
 from labkit.clock import Deadline
 from labkit.context import BoundSession, Purpose
@@ -26,17 +26,22 @@ from labkit.store.sessions import SessionRecord, SessionState
 from labkit.threads import LabThread
 from labkit.web.frames import Drop, Send
 from labkit.web.lanes import Lanes
+from labkit.web.origin import own_pages_only
 from labkit.web.page_requests import FeedRequest, call_request, feed_request
 from labkit.web.places import Places
 from labkit.web.relay import Relay
 from labkit.web.session_view import shown_state
+from labkit.web.socket_answers import Answer, failed_unforeseen, not_done, over, put_out, too_many
 from labkit.web.socket_gate import keep_nonsense_out
+from labkit.web.visitors import NOBODY, VISIT, Visitors, session_of
 
 log = logging.getLogger("labkit.sockets")
 
 PATH = "labkit/socket.io"
 MESSAGE_BYTES = 1_000_000
 MOST_FEEDS = 64
+MOST_UNSENT = 256
+"""Messages that wait to be sent to a page, beyond which it gets no feed more: it does not read what it has."""
 PING_SECONDS = 10
 PONG_SECONDS = 60
 """How late the answer to a ping may be: a browser may be busy, or on the other side of the world."""
@@ -53,14 +58,13 @@ Call = Callable[[SessionRecord, str, str, list[Any], dict[str, Any]], Any]
 Sort = Callable[[str, str], str]
 """How a feed travels, by device and feed: 'bytes', 'state' or 'frames'; '': it is not known."""
 Logout = Callable[[SessionRecord], None]
-Answer = dict[str, Any]
 Handler = Callable[[str, SessionRecord, Any], Answer]
 
 
 class LabSockets:
     """The sockets of one app. Making it starts nothing; `make_relay` is called with the first page that comes in.
 
-    most: sockets that may be open at once, 0: any number.
+    most: sockets that may be open at once, 0: any number. visitors: what one session may ask for, None: anything.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class LabSockets:
         make_relay: Callable[[Send, Drop], Relay],
         sort: Sort,
         most: int = 0,
+        visitors: Visitors | None = None,
     ):
         self._guard = guard
         self._call = call
@@ -80,6 +85,7 @@ class LabSockets:
         self._make_relay = make_relay
         self._sort = sort
         self.places = Places(most)
+        self.visitors = visitors or Visitors(lambda environ: NOBODY, events=0, sockets=0)
         self._relay: Relay | None = None
         self._lock = threading.Lock()
         self._sending = threading.RLock()
@@ -127,14 +133,14 @@ class LabSockets:
         sockets.init_app(
             app, path=PATH, async_mode="threading", transports=["websocket"], async_handlers=False,
             ping_interval=PING_SECONDS, ping_timeout=PONG_SECONDS, max_http_buffer_size=MESSAGE_BYTES,
+            cors_allowed_origins=own_pages_only(app),
         )  # fmt: skip
-        if before is None:
-            del app.extensions["socketio"]
-        else:
+        app.extensions.pop("socketio")
+        if before is not None:
             app.extensions["socketio"] = before
         self._keep_frames_together(sockets.server)
         self._sort_events(sockets.server)
-        keep_nonsense_out(sockets.server, MESSAGE_BYTES, self.places)
+        keep_nonsense_out(sockets.server, MESSAGE_BYTES, self.places, self.visitors)
         return sockets.server
 
     def _keep_frames_together(self, server: Any) -> None:
@@ -154,6 +160,11 @@ class LabSockets:
         handle = server._handle_event_internal
 
         def deal_with(server: Any, sid: str, eio_sid: str, data: list[Any], namespace: str, id: Any) -> None:
+            if server.environ[eio_sid][VISIT].refused:
+                if id is not None:
+                    packet = server.packet_class(ACK, namespace=namespace, id=id, data=[too_many()])
+                    server._send_packet(eio_sid, packet)
+                return
             if data[0] == "ack" and id is None and self._vouched_for(sid):
                 self._take_acknowledgement(sid, data)
                 return
@@ -208,6 +219,7 @@ class LabSockets:
             self.relay.dismiss(sid)
             reason = error.reason if isinstance(error, _NoEntry) else "store"
             raise flask_socketio.ConnectionRefusedError(str(error), {"reason": reason}) from error
+        flask.request.environ[VISIT].come_in()
 
     def _session_to_enter(self) -> str:
         record = self._guard()
@@ -216,12 +228,13 @@ class LabSockets:
         if record.state is SessionState.STARTING:
             raise _NoEntry("starting", "Your session is being prepared. Try again in a moment.")
         if record.state is not SessionState.ACTIVE:
-            raise _NoEntry(record.reason or "unknown", _over(record))
+            raise _NoEntry(record.reason or "unknown", over(record))
         return record.session_id
 
     def _disconnect(self, *_: Any) -> None:
         self._transports.pop(_sid(), None)
         self._vouched.pop(_sid(), None)
+        flask.request.environ[VISIT].leave()
         with self._lock:
             relay = self._relay
         if relay is not None:  # none is made for who goes
@@ -235,17 +248,17 @@ class LabSockets:
             try:
                 record = self._guard()
             except StoreUnavailableError as error:
-                return _failed(error)
+                return not_done(error)
             if record is None or record.state is not SessionState.ACTIVE or self.relay.shows(sid) != record.session_id:
                 self._vouched.pop(sid, None)
                 self.relay.dismiss(sid)
-                return _refused(record)
+                return put_out(record)
             if sid in self._transports:
                 self._vouched[sid] = Deadline(VOUCHED_SECONDS)
             try:
                 return {"ok": True, **handler(sid, record, values[0] if values else None)}
             except WebLabError as error:
-                return _failed(error)
+                return not_done(error)
 
         return guarded
 
@@ -266,6 +279,8 @@ class LabSockets:
         asked.check(record)
         if self.relay.subscribed(sid) >= MOST_FEEDS:
             raise WebLabError(f"This page has {MOST_FEEDS} feeds already. Unsubscribe from one first.")
+        if self._unsent(sid) > MOST_UNSENT:
+            raise WebLabError("This page does not read what it is sent already.")
         if self._sort(asked.device, asked.feed) == "frames":
             goes_on = self.relay.show_frames(sid, asked.device, asked.feed)
         else:
@@ -273,6 +288,10 @@ class LabSockets:
         if not goes_on:
             raise WebLabError("The session is over; its devices say nothing more.")
         return {}
+
+    def _unsent(self, sid: str) -> int:
+        socket = self._server.eio.sockets.get(self._transports.get(sid))
+        return 0 if socket is None else int(socket.queue.qsize())
 
     def _unsubscribe(self, sid: str, record: SessionRecord, given: Any) -> Answer:
         asked: FeedRequest = feed_request(given)
@@ -330,9 +349,13 @@ def lab_sockets(lab: Lab) -> LabSockets:
     def logout(record: SessionRecord) -> None:
         lab.sessions.exit(record.session_id)
 
+    limits = lab.settings
+    who = session_of(lab.app, limits.session_id_name)
+    visitors = Visitors(who, events=limits.most_events, sockets=limits.most_sockets)
     return LabSockets(
-        lab.app, guard=guard, call=call, logout=logout, make_relay=make_relay, sort=sort, most=lab.settings.most_pages
-    )
+        lab.app, guard=guard, call=call, logout=logout, make_relay=make_relay, sort=sort, most=limits.most_pages,
+        visitors=visitors,
+    )  # fmt: skip
 
 
 class _NoEntry(WebLabError):
@@ -354,26 +377,8 @@ def _device_called(data: list[Any]) -> str | None:
     return device if isinstance(device, str) else None
 
 
-def _over(record: SessionRecord) -> str:
-    return f"Your session is over ({record.reason or record.state.value})."
-
-
 def _no_event(sid: str, record: SessionRecord, name: Any) -> Answer:
     raise BadRequestError("event", f"There is no event {str(name)[:40]!a}.")
-
-
-def _failed(error: WebLabError) -> Answer:
-    facts = {"kind": type(error).__name__, "message": str(error)}
-    if isinstance(error, BadRequestError) and error.key:
-        facts["key"] = error.key
-    return {"ok": False, "error": facts}
-
-
-def _refused(record: SessionRecord | None) -> Answer:
-    if record is None:
-        return {"ok": False, "error": {"kind": "inactive", "message": "You have no session here."}}
-    error = {"kind": "inactive", "message": _over(record)}
-    return {"ok": False, "error": error, "state": shown_state(record.state), "reason": record.reason}
 
 
 def _failed_unforeseen(error: Exception) -> Answer:
@@ -382,4 +387,4 @@ def _failed_unforeseen(error: Exception) -> Answer:
     log.error("socket event failed event=%s", event, exc_info=error)
     if event == "connect":
         raise flask_socketio.ConnectionRefusedError("The lab failed to check your session.", {"reason": "store"})
-    return {"ok": False, "error": {"kind": "InternalError", "message": "The lab failed at this; its log says more."}}
+    return failed_unforeseen()

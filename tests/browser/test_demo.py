@@ -92,5 +92,4 @@ def test_a_student_drives_the_board_until_the_time_is_over_and_the_next_one_gets
         expect(visitor.get_by_test_id("ended")).to_be_visible()
         first.close()
         second.close()
-    assert place.processes() == {}
-    assert place.left_in_temporary() == []
+    place.wait_until_nothing_is_left()

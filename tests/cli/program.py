@@ -28,6 +28,19 @@ BENCH = """\
 driver = "serial"
 simulate = true
 """
+APP = """
+from flask import Flask, url_for
+from labkit import WebLab
+
+app = Flask(__name__)
+app.config.update(WEBLAB_USERNAME="rlms", WEBLAB_PASSWORD="secret", SECRET_KEY="key")
+weblab = WebLab(app)
+
+
+@weblab.initial_url
+def initial_url():
+    return url_for("labkit.page")
+"""
 
 
 class Place:

@@ -14,7 +14,7 @@ import pytest
 
 from labkit.cli.only_run import OnlyRun
 from labkit.commands.failure import Failure
-from tests.cli.program import BENCH, Place, Running, a_place, request, wait_for
+from tests.cli.program import APP, BENCH, Place, Running, a_place, request, wait_for
 
 MISNAMED = ("bench-2.tml", "bench-3.TOML", "bench-4.toml.txt", "README.md", ".bench-5.tml", "bench-1.toml~")
 
@@ -213,7 +213,7 @@ def test_port_that_is_taken_is_said_in_one_sentence(lab: Place) -> None:
 
 def test_labs_own_app_is_served_and_its_settings_count(lab: Place) -> None:
     lab.write("instance/credentials.json", "of a run before there was a lab.py")
-    lab.write("lab.py", APP)
+    lab.write("lab.py", APP + HELLO)
     with lab.running("run", "--port", "0") as run:
         run.says("Try it")
         assert "Credentials  in lab.py's config\n" in run.out
@@ -253,19 +253,7 @@ def test_folder_that_is_no_lab_is_left_as_it_is(place: Place) -> None:
     assert list(place.folder.iterdir()) == []
 
 
-APP = """
-from flask import Flask, url_for
-from labkit import WebLab
-
-app = Flask(__name__)
-app.config.update(WEBLAB_USERNAME="rlms", WEBLAB_PASSWORD="secret", SECRET_KEY="key")
-weblab = WebLab(app)
-
-
-@weblab.initial_url
-def initial_url():
-    return url_for("labkit.page")
-
+HELLO = """
 
 @app.get("/hello")
 def hello():

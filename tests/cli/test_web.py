@@ -48,7 +48,9 @@ def test_open_page_does_not_hold_up_the_end(lab: Place) -> None:
         page.send("40")
         assert str(page.receive(timeout=30)).startswith("0{")
         assert run.end(signal.SIGINT) == 0
-        assert lab.processes() == {}
+        wait_for(
+            lambda: not lab.processes(), lambda: f"the end of {lab.processes()}"
+        )  # a twin notices its parent's end
         assert "was killed" not in run.err
         assert "Traceback" not in run.err
 

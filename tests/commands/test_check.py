@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -14,6 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from labkit.cli import main
+from labkit.store.connection import Store
+from labkit.testing.store import StoreServer
 from tests.cli.conftest import place as place
 from tests.cli.program import Place
 
@@ -266,3 +269,32 @@ def test_check_needs_no_library_of_a_driver(tmp_path: Path) -> None:
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (0, "1 bench, 2 devices: all is well.\n"), done.stderr
+
+
+def test_the_store_that_the_lab_names_is_tried_without_a_word_of_its_password(here: Here, server: StoreServer) -> None:
+    here.write("devices/bench-1.toml", GOOD)
+    url = server.url.replace("unix://", "unix://ada:s3cret@")
+    with contextlib.closing(Store(server.url, "lab")) as owner:
+        owner.command("ACL", "SETUSER", "ada", "on", ">s3cret", "~*", "&*", "+@all")
+        assert here.labkit("check", WEBLAB_REDIS_URL=url) == (0, "1 bench, 1 device: all is well.\n")
+        owner.command("ACL", "SETUSER", "ada", "-xadd")
+        done = here.labkit("check", WEBLAB_REDIS_URL=url)
+        assert done.code == 2
+        assert done.output.startswith(f"WEBLAB_REDIS_URL: The store at unix://{server.socket} refuses XADD")
+        assert "s3cret" not in done.output
+        assert here.labkit("check", "devices", WEBLAB_REDIS_URL=url).code == 0  # only the declarations were asked about
+
+
+def test_a_store_that_does_not_answer_here_is_only_told(here: Here) -> None:
+    here.write("devices/bench-1.toml", GOOD)
+    done = here.labkit("check", WEBLAB_REDIS_URL="redis://ada:s3cret@127.0.0.1:1/0")
+    assert done.code == 0
+    assert done.output.startswith("WEBLAB_REDIS_URL: warning: the store at redis://127.0.0.1:1/0 could not be tried.")
+    assert "s3cret" not in done.output
+
+
+def test_a_url_of_sentinels_without_a_master_is_a_problem(here: Here) -> None:
+    here.write("devices/bench-1.toml", GOOD)
+    done = here.labkit("check", WEBLAB_REDIS_URL="redis+sentinel://127.0.0.1:26379")
+    assert done.code == 2
+    assert "names no Sentinel, or no master" in done.output

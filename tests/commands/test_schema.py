@@ -12,30 +12,7 @@ from click.testing import CliRunner, Result
 from labkit.cli import main
 from tests.cli.conftest import place as place
 from tests.cli.program import Place
-
-DRIVER = '''
-from labkit.plugin import Driver, DriverOptions, hookimpl
-
-
-class FanOptions(DriverOptions):
-    rpm: int = 0
-
-
-class Fan(Driver[FanOptions]):
-    """A fan."""
-
-    kind = "fan"
-
-    def open(self): ...
-    def close(self): ...
-    def make_safe(self): ...
-    def interrupt(self): ...
-
-
-@hookimpl
-def labkit_drivers():
-    return [Fan]
-'''
+from tests.devices.fan import FAN, HOOK
 
 
 @pytest.fixture
@@ -48,7 +25,7 @@ def lab(folder: Path) -> None:
     """A lab with a driver of its own, a broken one, and a mistake in its declarations."""
     for name in ("devices", "drivers"):
         (folder / name).mkdir()
-    (folder / "drivers" / "fan.py").write_text(DRIVER)
+    (folder / "drivers" / "fan.py").write_text(FAN + HOOK)
     (folder / "drivers" / "bad.py").write_text("import nothing_like_it\n")
     (folder / "devices" / "bench-1.toml").write_text('[fan]\ndriver = "fna"\n')
 
@@ -74,7 +51,7 @@ def test_it_is_written_with_the_labs_own_drivers_and_says_how_an_editor_finds_it
     assert done.exit_code == 0
     assert "Wrote bench.schema.json, with the drivers " in done.output
     assert done.output.endswith("Write this in the first line of each bench's file: #:schema ../bench.schema.json\n")
-    assert written(folder / "bench.schema.json")["$defs"]["fan"]["properties"]["rpm"]["type"] == "integer"
+    assert written(folder / "bench.schema.json")["$defs"]["fan"]["properties"]["pin"]["type"] == "integer"
 
 
 def test_way_to_a_schema_beside_the_benches_begins_with_a_dot(folder: Path) -> None:

@@ -16,21 +16,9 @@ from labkit.commands.source import LabSource, declarations_are_read_later, pass_
 from labkit.commands.weblab import SHARED
 from labkit.errors import WebLabNotInitializedError
 from tests.cli.conftest import place as place
-from tests.cli.program import Place, wait_for
+from tests.cli.program import APP, Place, wait_for
 
-APP = """
-from flask import Flask, url_for
-from labkit import WebLab, weblab_user
-
-app = Flask(__name__)
-app.config.update(WEBLAB_USERNAME="rlms", WEBLAB_PASSWORD="secret", SECRET_KEY="key")
-weblab = WebLab(app)
-
-
-@weblab.initial_url
-def initial_url():
-    return url_for("labkit.page")
-
+ON_DISPOSE = """
 
 @weblab.on_dispose
 def dispose():
@@ -109,7 +97,7 @@ def test_declarations_are_read_where_it_is_no_command_of_weblab(
 
 @pytest.mark.parametrize("words", [("plugins",), ("driver", "doc", "serial")], ids=" ".join)
 def test_commands_for_drivers_run_while_a_declaration_has_mistakes(place: Place, words: tuple[str, ...]) -> None:
-    place.write("lab.py", APP)
+    place.write("lab.py", APP + ON_DISPOSE)
     place.write("devices/bench-1.toml", '[console]\ndriver = "serail"\n')
     done = place.python("-m", "flask", "--app", "lab", "weblab", *words)
     assert (done.returncode, "serial" in done.stdout) == (0, True), done.stderr
@@ -118,7 +106,7 @@ def test_commands_for_drivers_run_while_a_declaration_has_mistakes(place: Place,
 
 def test_sessions_of_flask_run_can_be_ended_by_clean_expired_users(place: Place) -> None:
     """A web process that only serves, no loop: the command does the whole work itself."""
-    place.write("lab.py", APP)
+    place.write("lab.py", APP + ON_DISPOSE)
     with place.running("web", "--port", "0") as web:
         web.says("Serving at ")
         url = web.err.partition("Serving at ")[2].split()[0]
@@ -133,7 +121,7 @@ def test_sessions_of_flask_run_can_be_ended_by_clean_expired_users(place: Place)
 
 
 def test_loop_ends_in_order_at_sigterm(place: Place) -> None:
-    place.write("lab.py", APP)
+    place.write("lab.py", APP + ON_DISPOSE)
     with place.running("loop") as loop:
         loop.says("loop started")
         assert loop.end(signal.SIGTERM) == 0

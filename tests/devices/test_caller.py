@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,8 @@ from labkit.store.calls import Call, Reply
 from labkit.store.connection import Store
 from labkit.testing.store import StoreServer
 from tests.loop.host_bench import HostBench, Node
+from tests.loop.host_bench import lab as lab
 from tests.toy import wait_until
-
-
-@pytest.fixture
-def lab(tmp_path: Path, store: Store) -> Iterator[HostBench]:
-    with HostBench(tmp_path, store) as lab:
-        yield lab
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from labkit.devices.declaration import read_declarations
 from labkit.devices.plugins import Plugins, load_plugins
 from labkit.errors import DeclarationError
 from labkit.plugin import Driver, DriverOptions, Feed, command
+from tests.devices.fan import FAN, HOOK
 
 
 class PortOptions(DriverOptions):
@@ -111,30 +112,12 @@ def test_a_machine_hosts_its_own_benches_and_those_of_no_machine(tmp_path: Path)
     assert [bench.name for bench in benches.for_machine("pi-5")] == ["any"]
 
 
-FAN = """
-from labkit.plugin import Driver, DriverOptions, command, hookimpl
-
-class FanOptions(DriverOptions):
-    pin: int = 3
-
-class Fan(Driver[FanOptions]):
-    kind = "fan"
-    def open(self): ...
-    def close(self): ...
-    def make_safe(self): ...
-    def interrupt(self): ...
-    @command
-    def turn(self, speed: int) -> None: ...
-
+TWIN = """
 class Twin(Fan):
     @command
     def stick(self) -> None: ...
 
 Fan.simulated = Twin
-
-@hookimpl
-def labkit_drivers():
-    return [Fan]
 """
 
 
@@ -142,7 +125,7 @@ def labkit_drivers():
 def lab(tmp_path: Path) -> Path:
     (tmp_path / "devices").mkdir()
     (tmp_path / "drivers").mkdir()
-    (tmp_path / "drivers" / "fan.py").write_text(FAN)
+    (tmp_path / "drivers" / "fan.py").write_text(FAN + TWIN + HOOK)
     (tmp_path / "devices" / "bench-1.toml").write_text('[fan]\ndriver = "fan"\npin = 4\n')
     return tmp_path
 
@@ -165,7 +148,7 @@ def test_a_lab_without_folders_has_no_benches(tmp_path: Path) -> None:
 
 
 def test_a_lab_whose_driver_is_broken_does_not_start_and_says_why(lab: Path) -> None:
-    (lab / "drivers" / "fan.py").write_text("import no_such_library\n" + FAN)
+    (lab / "drivers" / "fan.py").write_text("import no_such_library\n" + FAN + TWIN + HOOK)
     with pytest.raises(DeclarationError) as refused:
         read_catalog(lab / "devices", load_plugins(lab / "drivers"))
     (problem,) = refused.value.problems

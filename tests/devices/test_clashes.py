@@ -16,15 +16,7 @@ from labkit.errors import DeclarationError
 from labkit.plugin import Doubt, Driver, DriverOptions, OptionError, Secret, Takes
 from labkit_plugins.camera import Camera
 from labkit_plugins.serial import SerialPort
-
-
-class Quiet:
-    """The four methods that a driver must have."""
-
-    def open(self) -> None: ...
-    def close(self) -> None: ...
-    def make_safe(self) -> None: ...
-    def interrupt(self) -> None: ...
+from tests.devices.declared import Quiet
 
 
 class Channel(BaseModel):

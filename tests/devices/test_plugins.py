@@ -10,34 +10,7 @@ import pytest
 
 from labkit.devices.plugins import BrokenPlugin, Plugins, load_plugins
 from labkit.plugin import commands_of
-
-FAN = """
-from labkit.plugin import Driver, DriverOptions, Feed, command, hookimpl
-
-class FanOptions(DriverOptions):
-    pin: int = 3
-
-class Fan(Driver[FanOptions]):
-    kind = "fan"
-    turned = Feed(bytes)
-    def open(self): ...
-    def close(self): ...
-    def make_safe(self): ...
-    def interrupt(self): ...
-    @command
-    def turn(self, speed: int) -> None: ...
-"""
-HOOK = """
-@hookimpl
-def labkit_drivers():
-    return [Fan]
-"""
-METHODS = """
-    def open(self): ...
-    def close(self): ...
-    def make_safe(self): ...
-    def interrupt(self): ...
-"""
+from tests.devices.fan import FAN, HOOK, METHODS
 
 Write = Callable[..., Path]
 

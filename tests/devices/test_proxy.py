@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,9 @@ import pytest
 from labkit.context import BoundSession, Purpose, session_bound
 from labkit.devices.proxy import Devices
 from labkit.errors import BenchUnavailableError, NoContextError, ReservationLostError, UnknownDeviceError
-from labkit.store.connection import Store
-from tests.loop.host_bench import HostBench, Node
+from tests.loop.host_bench import HostBench
+from tests.loop.host_bench import lab_of_two as lab_of_two
 from tests.toy import Toy
-
-
-@pytest.fixture
-def lab(tmp_path: Path, store: Store) -> Iterator[HostBench]:
-    with HostBench(tmp_path, store, benches=("bench-1", "bench-2")) as lab:
-        Node(lab).up()
-        for bench in ("bench-1", "bench-2"):
-            lab.wait_ok(bench)
-        yield lab
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from labkit.clock import Clock
@@ -12,9 +9,9 @@ from labkit.context import BoundSession, Purpose
 from labkit.devices.reservation import explain, sentence
 from labkit.devices.wish import Wish
 from labkit.errors import BenchUnavailableError, ReservationLostError
-from labkit.store.connection import Store
 from labkit.store.sessions import NewSession, Refusal, Started
-from tests.loop.host_bench import HostBench, Node
+from tests.loop.host_bench import HostBench
+from tests.loop.host_bench import lab_of_two as lab_of_two
 
 NOON, LATER = "1795348800.0", "1795349400.0"
 LEDS = "bench-1/leds"
@@ -60,15 +57,6 @@ def test_all_refusals_are_one_message_and_none_says_what_to_do() -> None:
     assert explain([], Wish(features=["uno", "camera"])).startswith(
         "There is no bench with the features 'uno', 'camera'."
     )
-
-
-@pytest.fixture
-def lab(tmp_path: Path, store: Store) -> Iterator[HostBench]:
-    with HostBench(tmp_path, store, benches=("bench-1", "bench-2")) as lab:
-        Node(lab).up()
-        for bench in ("bench-1", "bench-2"):
-            lab.wait_ok(bench)
-        yield lab
 
 
 @pytest.fixture

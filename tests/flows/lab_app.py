@@ -111,6 +111,12 @@ def say_good_bye(line: str) -> None:
         raise
 
 
+@app.route("/about")
+def about() -> str:
+    """A page for everybody."""
+    return "about this lab"
+
+
 @app.route("/write", methods=["POST"])
 @requires_active
 def write() -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import pytest
 
 from labkit.clock import Clock
 from labkit.devices.caller import DeviceCaller, PendingCall
@@ -24,6 +26,15 @@ from labkit.store.processes import Processes
 from labkit.store.reservations import BenchChange, BenchView, DeviceView, Reservations
 from labkit.store.sessions import EndReason, NewSession, SessionRecord, Sessions, Started
 from tests.toy import Toy, ToyOptions, World, wait_until
+
+
+class Skipping(Clock):
+    """A clock that can be moved on: the machine, or the process, slept."""
+
+    skipped = 0.0
+
+    def boottime(self) -> float:
+        return super().boottime() + self.skipped
 
 
 class Node:
@@ -85,8 +96,7 @@ class HostBench:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for world in self.worlds.values():
-            for gate in world.gates.values():
-                gate.set()
+            world.let_go()
         for node in self.nodes:
             node.down()
             node.store.close()
@@ -150,3 +160,20 @@ class HostBench:
 
     def release(self, session_id: str, fence: int) -> None:
         assert self.reservations.release(session_id, "", fence) is not None
+
+
+@pytest.fixture
+def lab(tmp_path: Path, store: Store) -> Iterator[HostBench]:
+    """For the tests of a module that imports it: one bench, and no host yet."""
+    with HostBench(tmp_path, store) as lab:
+        yield lab
+
+
+@pytest.fixture(name="lab")
+def lab_of_two(tmp_path: Path, store: Store) -> Iterator[HostBench]:
+    """For the tests of a module that imports it: two benches, and a host that has both ready."""
+    with HostBench(tmp_path, store, benches=("bench-1", "bench-2")) as lab:
+        Node(lab).up()
+        for bench in ("bench-1", "bench-2"):
+            lab.wait_ok(bench)
+        yield lab

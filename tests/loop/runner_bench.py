@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import pytest
 
 from labkit.loop.device_link import Link, OpenDevice
 from labkit.loop.device_runner import DeviceRunner
@@ -107,8 +109,7 @@ class RunnerBench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for gate in self.world.gates.values():
-            gate.set()
+        self.world.let_go()
         assert self.stop() == []
 
     def start(self) -> RunnerBench:
@@ -155,3 +156,10 @@ class RunnerBench:
     def dealt(self, fence: int) -> None:
         """Wait until the port was told that a release is dealt with."""
         wait_until(lambda: any(row[2] >= fence for row in list(self.port.reports)), f"release {fence} to be dealt with")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[RunnerBench]:
+    """For the tests of a module that imports it."""
+    with RunnerBench(tmp_path) as bench:
+        yield bench

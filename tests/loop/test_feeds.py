@@ -16,14 +16,9 @@ from labkit.plugin import Feed
 from labkit.store.feeds import FeedBatch, FeedId, FeedStore
 from labkit.testing.store import StoreServer
 from tests.store.feed_bench import GUARD, FeedBench, wait_until
+from tests.store.feed_bench import bench as bench
 
 EPOCH = 7
-
-
-@pytest.fixture
-def bench(server: StoreServer) -> Iterator[FeedBench]:
-    with FeedBench(server.url) as bench:
-        yield bench
 
 
 class Outlets:

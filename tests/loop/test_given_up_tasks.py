@@ -16,14 +16,8 @@ from labkit.loop.task_runner import TaskRunners
 from labkit.tasks import WebLabTask, current_task_stopping
 from labkit.testing.store import StoreServer
 from tests.small_lab import SmallLab
-from tests.tasks.task_lab import GUARD, TaskLab, code_of, register, wait_until
-
-
-@pytest.fixture
-def lab(server: StoreServer) -> Iterator[TaskLab]:
-    with TaskLab(server.url) as lab:
-        register(lab.tasks)
-        yield lab
+from tests.tasks.own_store import lab_with_tasks as lab_with_tasks
+from tests.tasks.task_lab import GUARD, TaskLab, code_of, wait_until
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import DeviceOfflineError, InterruptedCallError
-from labkit.loop import device_state, operation
 from labkit.loop.upkeep import OPEN_SECONDS
 from labkit.store.reservations import Blame, Condition
 from tests.loop.runner_bench import RunnerBench
@@ -37,12 +36,6 @@ class Deaf(Toy):
 
     def health(self) -> None:
         self._pass("health")
-
-
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_state, "RETRY_OFFLINE", 0.01)
-    monkeypatch.setattr(device_state, "RETRY_FAULTY", 0.01)
 
 
 def test_device_is_looked_at_after_it_was_opened_and_made_safe(tmp_path: Path) -> None:
@@ -168,10 +161,7 @@ def test_look_that_takes_too_long_is_ended_and_is_the_devices_fault(tmp_path: Pa
         assert bench.runner.facts[3] is Blame.DEVICE
 
 
-def test_look_that_ignores_its_interruption_is_stuck_and_the_drivers_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(operation, "INTERRUPT_SECONDS", 0.1)
+def test_look_that_ignores_its_interruption_is_stuck_and_the_drivers_fault(tmp_path: Path, impatient: None) -> None:
     with RunnerBench(tmp_path, driver=Deaf, health_interval=OFTEN) as bench:
         bench.start()
         gate = bench.world.hold("health")

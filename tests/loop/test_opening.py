@@ -10,7 +10,6 @@ import pytest
 
 from labkit.devices.declaration import DeviceDeclaration
 from labkit.errors import InterruptedCallError
-from labkit.loop import operation
 from labkit.loop.device_link import open_device
 from labkit.store.reservations import Blame, Condition
 from tests.loop.runner_bench import Outlet, RunnerBench
@@ -53,10 +52,7 @@ def test_opening_that_takes_too_long_is_interrupted_and_the_devices_fault(tmp_pa
         assert bench.world.open_now == 1
 
 
-def test_opening_that_is_deaf_to_its_interruption_is_the_drivers_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(operation, "INTERRUPT_SECONDS", 0.1)
+def test_opening_that_is_deaf_to_its_interruption_is_the_drivers_fault(tmp_path: Path, impatient: None) -> None:
     with RunnerBench(tmp_path) as bench:
         gate = bench.world.hold("open")
         bench.runner.thread.start()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labkit.clock import Clock
 from labkit.devices.caller import DeviceCaller, Pending, PendingCall
 from labkit.devices.proxy import DeviceProxy
 from labkit.errors import (
@@ -24,21 +22,14 @@ from labkit.loop.device_runner import DeviceRunner
 from labkit.loop.jobs import Hold, Jobs
 from labkit.loop.own_calls import OwnCall
 from labkit.store.calls import READY, Call, Calls
-from labkit.store.connection import Store
 from labkit.store.reservations import Reservations
 from labkit.testing.store import StoreServer
-from tests.loop.host_bench import HostBench, Node
+from tests.loop.host_bench import HostBench, Node, Skipping
+from tests.loop.host_bench import lab as lab
 from tests.small_lab import SmallLab
 from tests.toy import GUARD, wait_until
 
 TOY = "bench-1/toy"
-
-
-class Skipping(Clock):
-    skipped = 0.0
-
-    def boottime(self) -> float:
-        return super().boottime() + self.skipped
 
 
 class Home:
@@ -76,12 +67,6 @@ class Home:
         pending = self.submit(command, *args, **options)
         assert isinstance(pending, OwnCall)
         return pending.result()
-
-
-@pytest.fixture
-def lab(tmp_path: Path, store: Store) -> Iterator[HostBench]:
-    with HostBench(tmp_path, store) as lab:
-        yield lab
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,22 +13,8 @@ from labkit.loop import reaper as reaper_module
 from labkit.loop.reaper import Reaper
 from labkit.store.processes import BeatNews
 from labkit.store.sessions import SessionState
-from labkit.testing.store import StoreServer
-from tests.small_lab import SmallLab
+from tests.small_lab import MakeLab, SmallLab
 from tests.toy import wait_until
-
-
-@pytest.fixture
-def make(tmp_path: Path, store_server: StoreServer) -> Iterator[Callable[..., SmallLab]]:
-    made: list[SmallLab] = []
-
-    def make_lab(**options: Any) -> SmallLab:
-        made.append(SmallLab(tmp_path, store_server.url, **options))
-        return made[-1]
-
-    yield make_lab
-    for lab in made:
-        lab.__exit__(None, None, None)
 
 
 def news(**facts: Any) -> BeatNews:
@@ -39,7 +23,7 @@ def news(**facts: Any) -> BeatNews:
 
 
 @pytest.mark.parametrize(("how", "reason"), [("time", "time"), ("silence", "inactivity"), ("logout", "logout")])
-def test_session_that_is_over_is_ended(make: Callable[..., SmallLab], how: str, reason: str) -> None:
+def test_session_that_is_over_is_ended(make: MakeLab, how: str, reason: str) -> None:
     lab, seen = make(WEBLAB_TIMEOUT=0.2 if how == "silence" else 0), []
     lab.weblab.on_dispose(lambda: seen.append(weblab_user.username))
     lab.up()
@@ -50,7 +34,7 @@ def test_session_that_is_over_is_ended(make: Callable[..., SmallLab], how: str, 
     assert (lab.read(session).reason, seen) == (reason, ["ada"])
 
 
-def test_slow_ending_delays_no_other(make: Callable[..., SmallLab]) -> None:
+def test_slow_ending_delays_no_other(make: MakeLab) -> None:
     lab, gate = make(), threading.Event()
 
     @lab.weblab.on_dispose
@@ -70,7 +54,7 @@ def test_slow_ending_delays_no_other(make: Callable[..., SmallLab]) -> None:
     lab.wait_state(slow, SessionState.EXPIRED)
 
 
-def test_ending_that_its_process_left_is_finished(make: Callable[..., SmallLab]) -> None:
+def test_ending_that_its_process_left_is_finished(make: MakeLab) -> None:
     """A process claimed it, came to a step, and died."""
     lab = make()
     calls: list[str] = []
@@ -111,7 +95,7 @@ def start_by_hand(lab: SmallLab) -> str:
     return "by-hand"
 
 
-def test_start_of_a_dead_process_is_ended(make: Callable[..., SmallLab]) -> None:
+def test_start_of_a_dead_process_is_ended(make: MakeLab) -> None:
     from labkit.store.sessions import NewSession, Started
 
     lab = make().up()
@@ -123,14 +107,14 @@ def test_start_of_a_dead_process_is_ended(make: Callable[..., SmallLab]) -> None
     assert lab.read("lost").reason == "start-failed"
 
 
-def test_gone_process_is_buried(make: Callable[..., SmallLab]) -> None:
+def test_gone_process_is_buried(make: MakeLab) -> None:
     lab = make().up()
     store = lab.lab.store
     store.command("ZADD", store.keys["processes"], 1000, "dead:1:aa")
     wait_until(lambda: store.command("ZSCORE", store.keys["processes"], "dead:1:aa") is None, "the burial")
 
 
-def test_store_that_went_back_ends_the_sessions_of_before(make: Callable[..., SmallLab]) -> None:
+def test_store_that_went_back_ends_the_sessions_of_before(make: MakeLab) -> None:
     lab = make(devices=["toy"]).up()
     session = lab.start()
     fence = next(iter(lab.read(session).fences.values()))
@@ -142,9 +126,7 @@ def test_store_that_went_back_ends_the_sessions_of_before(make: Callable[..., Sm
     lab.wait_free()
 
 
-def test_reaper_takes_a_session_on_once_and_not_too_many(
-    make: Callable[..., SmallLab], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reaper_takes_a_session_on_once_and_not_too_many(make: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     lab = make(WEBLAB_AUTOCLEAN_THREAD=False)
     gate, begun = threading.Event(), []
     monkeypatch.setattr(reaper_module, "end_overdue_session", lambda _, session: begun.append(session) or gate.wait(30))
@@ -162,7 +144,7 @@ def test_reaper_takes_a_session_on_once_and_not_too_many(
 
 
 def test_failing_ending_is_tried_again_and_hurts_nobody(
-    make: Callable[..., SmallLab], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make: MakeLab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     lab, tries = make(WEBLAB_AUTOCLEAN_THREAD=False), []
 
@@ -180,7 +162,7 @@ def test_failing_ending_is_tried_again_and_hurts_nobody(
     assert "secret-id" not in "".join(record.getMessage() for record in caplog.records)
 
 
-def test_stopped_reaper_takes_nothing_on(make: Callable[..., SmallLab]) -> None:
+def test_stopped_reaper_takes_nothing_on(make: MakeLab) -> None:
     lab = make(WEBLAB_AUTOCLEAN_THREAD=False)
     lab.lab.process.start()
     reaper = Reaper(lab.lab)

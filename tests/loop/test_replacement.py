@@ -8,26 +8,15 @@ from pathlib import Path
 import pytest
 
 from labkit.clock import Clock
-from labkit.loop import operation
 from labkit.loop.replacement import AGAIN_AFTER, Replacement
 from labkit.store.connection import Store
 from tests.kernel_wait import KernelWait
-from tests.loop.host_bench import HostBench, Node
+from tests.loop.host_bench import HostBench, Node, Skipping
 from tests.toy import wait_until
 
 
-class Moved(Clock):
-    """A clock that a test moves on."""
-
-    moved = 0.0
-
-    def boottime(self) -> float:
-        return super().boottime() + self.moved
-
-
 @pytest.fixture
-def lab(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostBench]:
-    monkeypatch.setattr(operation, "INTERRUPT_SECONDS", 0.1)
+def lab(tmp_path: Path, store: Store, impatient: None) -> Iterator[HostBench]:
     with HostBench(tmp_path, store, ("bench-1", "bench-2")) as lab:
         yield lab
 
@@ -53,7 +42,7 @@ def test_loop_replaces_itself_for_a_device_that_hangs(lab: HostBench) -> None:
 
 
 def test_loop_that_replaced_itself_in_vain_waits_before_it_does_so_again(lab: HostBench) -> None:
-    node, clock = Node(lab).up(), Moved()
+    node, clock = Node(lab).up(), Skipping()
     hang(lab, node)
     before = Replacement(clock)
     assert before.wanted(node.host)
@@ -61,14 +50,14 @@ def test_loop_that_replaced_itself_in_vain_waits_before_it_does_so_again(lab: Ho
     assert told.split()[1:] == ["bench-1/toy"]
     after = Replacement(clock, told)
     assert not after.wanted(node.host)
-    clock.moved = AGAIN_AFTER - 5
+    clock.skipped = AGAIN_AFTER - 5
     assert not after.wanted(node.host)
-    clock.moved = AGAIN_AFTER + 5
+    clock.skipped = AGAIN_AFTER + 5
     assert after.wanted(node.host)
 
 
 def test_loop_that_replaced_itself_does_so_at_once_for_another_device(lab: HostBench) -> None:
-    node, clock = Node(lab).up(), Moved()
+    node, clock = Node(lab).up(), Skipping()
     hang(lab, node)
     after = Replacement(clock, f"{clock.boottime():.0f} bench-1/toy")
     assert not after.wanted(node.host)
@@ -78,7 +67,7 @@ def test_loop_that_replaced_itself_does_so_at_once_for_another_device(lab: HostB
 
 
 def test_loop_that_replaced_itself_and_helped_may_do_so_again(lab: HostBench) -> None:
-    node, clock = Node(lab).up(), Moved()
+    node, clock = Node(lab).up(), Skipping()
     after = Replacement(clock, f"{clock.boottime():.0f} bench-1/toy")
     lab.wait_ok()
     assert not after.wanted(node.host)

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from labkit.errors import SafeStateError
 from labkit.loop import device_state
 from labkit.store.reservations import Blame, Condition
 from tests.loop.runner_bench import RunnerBench
+from tests.loop.runner_bench import bench as bench
 from tests.toy import wait_until
 
 WHY = "in maintenance: new motor"
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[RunnerBench]:
-    with RunnerBench(tmp_path) as bench:
-        yield bench
 
 
 def resting(bench: RunnerBench) -> None:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from labkit.commands.bench import is_closed, say_closed
 from labkit.errors import BenchUnavailableError, DeviceError, SafeStateError
 from labkit.loop import device_state
-from labkit.store.connection import Store
 from labkit.store.reservations import BenchView, Duty
 from tests.loop.host_bench import HostBench, Node
+from tests.loop.host_bench import lab as lab
 from tests.toy import Toy, wait_until
 
 WHY = "in maintenance: new motor"
-
-
-@pytest.fixture
-def lab(tmp_path: Path, store: Store) -> Iterator[HostBench]:
-    with HostBench(tmp_path, store) as lab:
-        yield lab
 
 
 @pytest.fixture

@@ -6,23 +6,14 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from labkit.loop.task_runner import TaskRunner, TaskRunners
 from labkit.tasks import WebLabTask, current_task_stopping
 from labkit.testing.store import StoreServer
 from labkit.threads import LabThread
+from tests.tasks.own_store import lab_with_tasks as lab_with_tasks
 from tests.tasks.task_lab import GUARD, TaskLab, code_of, delay, register, wait_until
-
-
-@pytest.fixture
-def lab(server: StoreServer) -> Iterator[TaskLab]:
-    with TaskLab(server.url) as lab:
-        register(lab.tasks)
-        yield lab
 
 
 def owner_of(lab: TaskLab, task: WebLabTask) -> str:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from labkit.errors import SessionLostError
 from labkit.tasks import current_task, current_task_stopping
-from labkit.testing.store import StoreServer
+from tests.tasks.own_store import lab as lab
 from tests.tasks.task_lab import GUARD, TaskLab, code_of, wait_until
 
 LONG = 3600.0
-
-
-@pytest.fixture
-def lab(server: StoreServer) -> Iterator[TaskLab]:
-    with TaskLab(server.url) as lab:
-        yield lab
 
 
 def test_task_over_its_timeout_is_asked_to_stop_and_has_failed(lab: TaskLab) -> None:

@@ -4,60 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from labkit.errors import DeviceOfflineError, InterruptedCallError
-from labkit.plugin import Driver, DriverOptions, Twin, command, commands_of
+from labkit.plugin import DriverOptions, Twin, commands_of
 from labkit.plugin.faults import FaultListener
 from labkit.plugin.twin import SLOW_SECONDS
-
-
-class Fan(Driver[DriverOptions]):
-    """A fan with hardware that no test has."""
-
-    kind = "fan"
-
-    def open(self) -> None:
-        raise AssertionError("the hardware was touched")
-
-    def close(self) -> None:
-        self.link.closed = True
-
-    def make_safe(self) -> None:
-        raise AssertionError("the hardware was touched")
-
-    def interrupt(self) -> None:
-        self.link.interrupted = True
-
-    @command
-    def say(self) -> bytes:
-        """What it says."""
-        raise AssertionError("the hardware was touched")
-
-
-class SimulatedFan(Twin, Fan):
-    """Its twin, as an author writes it."""
-
-    def open(self) -> None:
-        self.simulate("open")
-
-    def make_safe(self) -> None:
-        self.simulate("make_safe")
-
-    @command
-    def say(self) -> bytes:
-        """What it says."""
-        self.simulate("say")
-        return self.garbled(b"rrrr" * 8)
+from tests.plugin.simulated_fan import Saying, SimulatedFan
+from tests.plugin.simulated_fan import fan as fan
+from tests.plugin.simulated_fan import link as link
+from tests.plugin.simulated_fan import make as make
 
 
 class OnlySimulated(Twin):
@@ -65,96 +25,6 @@ class OnlySimulated(Twin):
 
     def open(self) -> None:
         self.simulate("open")
-
-
-# Another process injects: the folder and the fault are its arguments.
-INJECT = """
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-from labkit.plugin import DriverOptions, Twin
-link = SimpleNamespace(name="bench-1/fan", folder=Path(sys.argv[1]))
-Twin(DriverOptions(), link).inject(sys.argv[2])
-"""
-
-# A host: opens a twin, says so, and stays until its input ends.
-HOST = """
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-from labkit.plugin import DriverOptions, Twin
-twin = Twin(DriverOptions(), SimpleNamespace(name="bench-1/fan", folder=Path(sys.argv[1]), lost=print))
-twin.simulate("open")
-print("open", flush=True)
-sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def link(tmp_path: Path) -> Any:
-    folder = tmp_path / ("x" * 120)  # a socket's address has 107 bytes at most
-    folder.mkdir()
-    losses: list[str] = []
-    lost = threading.Event()
-
-    def lose(reason: str) -> None:
-        losses.append(reason)
-        lost.set()
-
-    return SimpleNamespace(name="bench-1/fan", folder=folder, lost=lose, losses=losses, was_lost=lost)
-
-
-@pytest.fixture
-def make(link: Any) -> Iterator[Callable[[], SimulatedFan]]:
-    made: list[SimulatedFan] = []
-
-    def make_it() -> SimulatedFan:
-        made.append(SimulatedFan(DriverOptions(), link))
-        return made[-1]
-
-    yield make_it
-    for fan in made:
-        fan.close()
-
-
-@pytest.fixture
-def fan(make: Callable[[], SimulatedFan]) -> SimulatedFan:
-    """An open twin."""
-    opened = make()
-    opened.open()
-    return opened
-
-
-class Saying(threading.Thread):
-    """A command of the twin on a thread of its own."""
-
-    def __init__(self, fan: SimulatedFan):
-        super().__init__(name="saying", daemon=True)
-        self.fan = fan
-        self.result: Any = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self.result = self.fan.say()
-        except Exception as error:
-            self.result = error
-
-    def wait(self) -> Any:
-        self.join(10)
-        assert not self.is_alive()
-        return self.result
-
-    def blocks(self) -> bool:
-        self.join(0.2)
-        return self.is_alive()
-
-    def interrupt(self) -> Any:
-        """Interrupt until it ends: an interrupt that comes before the command has begun is none of its own."""
-        while self.is_alive():
-            self.fan.interrupt()
-            self.join(0.01)
-        return self.result
 
 
 def test_twin_without_faults_does_as_it_is_told(fan: SimulatedFan) -> None:
@@ -300,67 +170,6 @@ def test_garbage_is_noise_of_the_same_type_and_length(fan: SimulatedFan, make: C
     assert [type(fan.garbled(value)) for value in (7, 7.5, True)] == [int, float, bool]
 
 
-def test_faults_add_up_and_are_told_on_any_instance(fan: SimulatedFan, make: Callable[[], SimulatedFan]) -> None:
-    for fault in ("slow", "garbage", "unplug"):
-        make().inject(fault)
-    assert make().injected() == {"slow", "garbage", "unplug"}
-    make().inject("plug")
-    assert make().injected() == {"slow", "garbage"}
-    make().inject("normal")
-    assert make().injected() == frozenset()
-
-
-def test_unknown_fault_is_refused_by_name(fan: SimulatedFan) -> None:
-    with pytest.raises(ValueError, match="There is no fault 'fire'") as refused:
-        fan.inject("fire")
-    assert str(refused.value).endswith("There are: unplug, plug, hang, garbage, slow, normal.")
-
-
-def test_nobody_simulates_where_no_twin_was_open(make: Callable[[], SimulatedFan], link: Any) -> None:
-    with pytest.raises(ConnectionError, match="Nobody simulates 'bench-1/fan' at the moment"):
-        make().inject("hang")
-    link.folder.joinpath("faults").unlink(missing_ok=True)
-    link.folder.rmdir()
-    with pytest.raises(ConnectionError, match="Nobody has simulated 'bench-1/fan' here yet"):
-        make().inject("hang")
-
-
-def test_another_process_injects(fan: SimulatedFan, link: Any) -> None:
-    subprocess.run([sys.executable, "-c", INJECT, str(link.folder), "unplug"], check=True, timeout=30)
-    assert link.was_lost.wait(10)
-
-
-def test_faults_end_with_the_process_that_they_were_for(make: Callable[[], SimulatedFan], link: Any) -> None:
-    command = [sys.executable, "-c", HOST, str(link.folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as host:
-        assert host.stdout is not None
-        assert host.stdout.readline() == b"open\n"
-        make().inject("hang")
-        host.kill()
-    with pytest.raises(ConnectionError, match="Nobody simulates"):
-        make().inject("slow")
-    fan = make()
-    fan.open()
-    assert fan.injected() == frozenset()
-    assert fan.say() == b"rrrr" * 8
-
-
-def test_a_later_process_with_the_same_number_has_no_faults(fan: SimulatedFan, link: Any) -> None:
-    (link.folder / "faults").write_text(f'{{"process": {{"pid": {os.getpid()}, "started": "1"}}, "faults": ["hang"]}}')
-    with pytest.raises(ConnectionError, match="Nobody simulates"):
-        fan.inject("slow")
-    fan.close()
-    fan.open()
-    assert fan.injected() == frozenset()
-
-
-def test_file_that_was_cut_short_counts_as_new(make: Callable[[], SimulatedFan], link: Any) -> None:
-    (link.folder / "faults").write_text('{"process')
-    fan = make()
-    fan.open()
-    assert fan.say() == b"rrrr" * 8
-
-
 def test_open_and_close_leave_no_thread_and_no_descriptor(make: Callable[[], SimulatedFan], fan: SimulatedFan) -> None:
     fan.close()
     before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
@@ -393,14 +202,3 @@ def test_twin_may_be_closed_by_who_hears_that_it_is_lost(link: Any) -> None:
     assert closed.wait(10)
     listener.join(10)
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-def test_what_a_killed_process_left_is_replaced(make: Callable[[], SimulatedFan], link: Any) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:
-        opened = os.open(link.folder, os.O_PATH)
-        left.bind(f"/proc/self/fd/{opened}/wake")
-        os.close(opened)
-    fan = make()
-    fan.open()
-    fan.inject("unplug")
-    assert link.was_lost.wait(10)

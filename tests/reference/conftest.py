@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,15 +16,8 @@ from tests.toy import wait_until
 @pytest.fixture
 def make(tmp_path: Path, store_server: StoreServer) -> Iterator[Callable[..., ActingLab]]:
     """Makes a lab (see ActingLab) that is closed with the test."""
-    made: list[ActingLab] = []
-
-    def make_lab(**options: Any) -> ActingLab:
-        made.append(ActingLab(tmp_path, store_server.url, **options))
-        return made[-1]
-
-    yield make_lab
-    for lab in made:
-        lab.__exit__(None, None, None)
+    with ExitStack() as made:
+        yield lambda **options: made.enter_context(ActingLab(tmp_path, store_server.url, **options))
 
 
 @pytest.fixture

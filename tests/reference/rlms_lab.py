@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from werkzeug.serving import make_server
 
 from labkit.testing.store import StoreServer
+from tests.small_lab import MakeLab as MakeLab
 from tests.small_lab import SmallLab
 from tests.toy import wait_until
-
-MakeLab = Callable[..., SmallLab]
 
 
 @pytest.fixture(name="make")
 def make_lab(tmp_path: Path, store_server: StoreServer) -> Iterator[MakeLab]:
     """Makes labs (see SmallLab), each in a folder of its own; they are closed with the test."""
-    made: list[SmallLab] = []
+    folders = (tmp_path / f"lab-{number}" for number in itertools.count())
+    with contextlib.ExitStack() as made:
 
-    def make(**options: object) -> SmallLab:
-        folder = tmp_path / f"lab-{len(made)}"
-        folder.mkdir()
-        made.append(SmallLab(folder, store_server.url, **options))  # type: ignore[arg-type]
-        return made[-1]
+        def make(**options: Any) -> SmallLab:
+            folder = next(folders)
+            folder.mkdir()
+            return made.enter_context(SmallLab(folder, store_server.url, **options))
 
-    yield make
-    for lab in made:
-        lab.__exit__(None, None, None)
+        yield make
 
 
 @pytest.fixture(name="lab")

@@ -28,6 +28,7 @@ from tests.reference.rlms_lab import MakeLab
 from tests.reference.rlms_lab import make_lab as make_lab
 from tests.reference.rlms_lab import still_lab as still_lab
 from tests.reference.rlms_table import proves
+from tests.reference.stated_settings import EMPTY, STATED
 from tests.small_lab import SmallLab
 from tests.toy import wait_until
 
@@ -127,27 +128,6 @@ def test_arguments_of_the_poll_script() -> None:
 
 
 # -- settings
-
-
-STATED = {
-    "WEBLAB_CALLBACK_URL": "/callback",
-    "WEBLAB_SESSION_ID_NAME": "weblab_session_id",
-    "WEBLAB_REDIS_BASE": "lab",
-    "WEBLAB_TASK_EXPIRES": 3600,
-    "WEBLAB_TIMEOUT": 15,
-    "WEBLAB_AUTOPOLL": True,
-    "WEBLAB_POLL_INTERVAL": 5,
-    "WEBLAB_CLEANER_INTERVAL": 5,
-    "WEBLAB_EXPIRED_USERS_TIMEOUT": 3600,
-    "WEBLAB_AUTOCLEAN_THREAD": True,
-    "WEBLAB_TASK_THREADS_PROCESS": 3,
-    "WEBLAB_NO_THREAD": False,
-    "WEBLAB_LOG_SESSION_LIFECYCLE": True,
-}
-EMPTY = (
-    "WEBLAB_USERNAME", "WEBLAB_PASSWORD", "WEBLAB_BASE_URL", "WEBLAB_REDIS_URL", "WEBLAB_UNAUTHORIZED_LINK",
-    "WEBLAB_UNAUTHORIZED_TEMPLATE", "WEBLAB_SCHEME",
-)  # fmt: skip
 
 
 @proves("settings have the defaults that are stated")

@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_OURS = {".git", ".venv", ".matrix", ".bench", "build", "dist", "node_modules", "instance", "vendor", "__pycache__"}
+NOT_OURS = {
+    ".git",
+    ".venv",
+    ".audit",
+    ".matrix",
+    ".bench",
+    ".fuzz",
+    "build",
+    "dist",
+    "node_modules",
+    "instance",
+    "vendor",
+    "__pycache__",
+}
 
 
 @pytest.fixture(scope="session")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
+
+import pytest
 
 from labkit.store.connection import Store
 from labkit.store.feeds import Cursor, FeedBatch, FeedId, FeedStore
 from labkit.store.reservations import Claim, Condition, Reservations
 from labkit.store.sessions import EndReason, NewSession, Sessions, Started
+from labkit.testing.store import StoreServer
 
 GUARD = 30.0
 """Seconds after which a test that waits has failed."""
@@ -102,3 +105,10 @@ class FeedBench:
 
     def key(self, session_id: str) -> str:
         return self.store.keys.of("feed", f"{session_id}/{self.device}/{FEED}")
+
+
+@pytest.fixture
+def bench(server: StoreServer) -> Iterator[FeedBench]:
+    """For the tests of a module that imports it."""
+    with FeedBench(server.url) as bench:
+        yield bench

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,7 @@ from labkit.store.feeds import KEEP_BYTES, KEEP_STATES, Cursor, FeedEntry, joine
 from labkit.store.sessions import EndReason
 from labkit.testing.store import StoreServer
 from tests.store.feed_bench import GUARD, FeedBench
-
-
-@pytest.fixture
-def bench(server: StoreServer) -> Iterator[FeedBench]:
-    with FeedBench(server.url) as bench:
-        yield bench
+from tests.store.feed_bench import bench as bench
 
 
 def at(offset: int, epoch: int = 1) -> Cursor:
@@ -208,7 +202,7 @@ def test_feeds_stay_out_of_the_append_only_file(tmp_path: Path) -> None:
 def test_one_wait_hears_of_feeds_and_of_sessions(bench: FeedBench) -> None:
     session, fence = bench.start()
     watch = bench.feeds.watch()
-    position = watch.session_position(session)
+    position = watch.wait({}, {session: "0-0"}, GUARD).sessions[session][-1][0]
     bench.write(fence, b"abc", 3)
     bench.end(session, EndReason.TIME)
     news = watch.wait({bench.feed(session): at(0, epoch=0)}, {session: position}, GUARD)

@@ -14,15 +14,10 @@ from labkit.errors import StoreUnavailableError
 from labkit.store.frames import FramesId, FrameWatch, SentFrame
 from labkit.testing.store import StoreServer
 from tests.store.feed_bench import GUARD, FeedBench, wait_until
+from tests.store.feed_bench import bench as bench
 from tests.store.looking import Looker
 
 FRAMES = "frames"
-
-
-@pytest.fixture
-def bench(server: StoreServer) -> Iterator[FeedBench]:
-    with FeedBench(server.url) as bench:
-        yield bench
 
 
 @pytest.fixture

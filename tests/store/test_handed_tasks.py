@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from labkit.store.scripts import script_source
 from labkit.store.tasks import END_WORD_KEPT, TaskRecord
-from labkit.testing.store import StoreServer
 from tests.store.task_steps import LOSER, claim, code_of, dead_process, done, kill, read, submit
+from tests.tasks.own_store import lab as lab
 from tests.tasks.task_lab import TaskLab
-
-
-@pytest.fixture
-def lab(server: StoreServer) -> Iterator[TaskLab]:
-    with TaskLab(server.url) as lab:
-        yield lab
 
 
 def fall_asleep(lab: TaskLab, runner: str, process: str = "") -> None:

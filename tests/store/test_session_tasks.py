@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from labkit.errors import SessionLostError
 from labkit.store.sessions import EndReason
-from labkit.testing.store import StoreServer
 from tests.store.task_steps import claim, code_of, dead_process, done, kill, read, submit
+from tests.tasks.own_store import lab as lab
 from tests.tasks.task_lab import TaskLab
-
-
-@pytest.fixture
-def lab(server: StoreServer) -> Iterator[TaskLab]:
-    with TaskLab(server.url) as lab:
-        yield lab
 
 
 def test_unique_lock_of_a_task_that_can_no_longer_start_is_free(lab: TaskLab) -> None:

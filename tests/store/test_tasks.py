@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,15 +10,9 @@ from labkit import wire
 from labkit.errors import SessionLostError, StoreUnavailableError
 from labkit.store.connection import Argument, Store
 from labkit.store.tasks import TaskStore, problem
-from labkit.testing.store import StoreServer
 from tests.store.task_steps import LOSER, claim, code_of, dead_process, done, kill, read, submit
+from tests.tasks.own_store import lab as lab
 from tests.tasks.task_lab import TaskLab
-
-
-@pytest.fixture
-def lab(server: StoreServer) -> Iterator[TaskLab]:
-    with TaskLab(server.url) as lab:
-        yield lab
 
 
 def test_task_is_queued_then_owned_then_done(lab: TaskLab) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from labkit import weblab_user
-from labkit.testing.store import StoreServer
-from tests.small_lab import SmallLab
+from tests.small_lab import MakeLab, SmallLab
 
 
 @pytest.fixture
-def lab(tmp_path: Path, store_server: StoreServer) -> Iterator[SmallLab]:
-    with SmallLab(tmp_path, store_server.url, WEBLAB_NO_THREAD=True) as lab:
-        yield lab
+def lab(make: MakeLab) -> SmallLab:
+    return make(WEBLAB_NO_THREAD=True)
 
 
 @pytest.mark.parametrize("stored", [True, False])

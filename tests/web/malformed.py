@@ -139,7 +139,8 @@ class BusyLab(SmallLab):
 
 @pytest.fixture(name="lab", scope="module")
 def busy_lab(tmp_path_factory: pytest.TempPathFactory, store_server: StoreServer) -> Iterator[BusyLab]:
-    with BusyLab(tmp_path_factory.mktemp("lab"), store_server.url, devices=["toy"], benches=2) as lab:
+    folder = tmp_path_factory.mktemp("lab")
+    with BusyLab(folder, store_server.url, devices=["toy"], benches=2, LABKIT_MOST_SOCKETS=0) as lab:
         lab.up()
         lab.live = lab.start(length=1000)
         yield lab

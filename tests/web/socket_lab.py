@@ -6,11 +6,12 @@ import contextlib
 import queue
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
 import flask
+import pytest
 import socketio
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.serving import make_server
@@ -160,3 +161,10 @@ class Browser:
 
 
 AWAY = StoreUnavailableError("The store does not answer.")
+
+
+@pytest.fixture
+def lab(bench: FeedBench) -> Iterator[SocketLab]:
+    """For the tests of a module that imports it, and `bench` of `tests.store.feed_bench`."""
+    with SocketLab(bench) as lab:
+        yield lab

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import websocket
 
-from labkit.testing.store import StoreServer
 from labkit.web.sockets import PATH
 from tests.store.feed_bench import GUARD, FeedBench, wait_until
+from tests.store.feed_bench import bench as bench
 from tests.web.socket_lab import SocketLab
-
-
-@pytest.fixture
-def bench(server: StoreServer) -> Iterator[FeedBench]:
-    with FeedBench(server.url) as bench:
-        yield bench
-
-
-@pytest.fixture
-def lab(bench: FeedBench) -> Iterator[SocketLab]:
-    with SocketLab(bench) as lab:
-        yield lab
+from tests.web.socket_lab import lab as lab
 
 
 def test_a_page_too_many_is_told_so_at_once_and_gets_in_when_another_one_has_gone(

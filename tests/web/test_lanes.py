@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
-from labkit.testing.store import StoreServer
 from labkit.web import lanes
 from labkit.web.lanes import MOST_LANES, MOST_WAITING, Lanes
 from tests.store.feed_bench import GUARD, FeedBench, wait_until
+from tests.store.feed_bench import bench as bench
 from tests.web.socket_lab import SocketLab
-
-
-@pytest.fixture
-def bench(server: StoreServer) -> Iterator[FeedBench]:
-    with FeedBench(server.url) as bench:
-        yield bench
-
-
-@pytest.fixture
-def lab(bench: FeedBench) -> Iterator[SocketLab]:
-    with SocketLab(bench) as lab:
-        yield lab
+from tests.web.socket_lab import lab as lab
 
 
 def call(device: str) -> dict[str, object]:

@@ -17,9 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labkit.clock import Clock
-from labkit.testing.store import StoreServer
 from labkit.web.start_request import parse_start
-from tests.small_lab import SmallLab
+from tests.small_lab import MakeLab, SmallLab
 from tests.web.malformed import LENGTH, NAME, START
 
 ZONES = [
@@ -227,9 +226,8 @@ class Stepped(Clock):
 
 
 @pytest.fixture
-def lab(tmp_path: Path, store_server: StoreServer) -> Iterator[SmallLab]:
-    with SmallLab(tmp_path, store_server.url, WEBLAB_NO_THREAD=True) as lab:
-        yield lab
+def lab(make: MakeLab) -> SmallLab:
+    return make(WEBLAB_NO_THREAD=True)
 
 
 def times(lab: SmallLab, **options: Any) -> tuple[float, float]:

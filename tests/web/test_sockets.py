@@ -1,37 +1,21 @@
-"""labkit's Socket.IO server with real clients: who gets in, what a page may ask for, what senseless events do."""
+"""labkit's Socket.IO server with real clients: who gets in, and what a page may ask for."""
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Iterator
 from typing import Any
 
-import flask
-import flask_socketio
 import pytest
 from socketio.packet import ACK
 
 from labkit.store.sessions import EndReason
-from labkit.testing.store import StoreServer
-from labkit.web.sockets import LabSockets
 from labkit.web.subscription import WINDOW
 from tests.store.feed_bench import FEED, GUARD, FeedBench, wait_until
-from tests.web.socket_lab import AWAY, Browser, SocketLab
+from tests.store.feed_bench import bench as bench
+from tests.web.socket_lab import AWAY, SocketLab
+from tests.web.socket_lab import lab as lab
 
 WHERE = {"device": "bench-1/console", "feed": FEED}
-
-
-@pytest.fixture
-def bench(server: StoreServer) -> Iterator[FeedBench]:
-    with FeedBench(server.url) as bench:
-        yield bench
-
-
-@pytest.fixture
-def lab(bench: FeedBench) -> Iterator[SocketLab]:
-    with SocketLab(bench) as lab:
-        yield lab
 
 
 # -- who gets in
@@ -286,100 +270,7 @@ def test_logout_ends_all_pages_of_the_session(bench: FeedBench, lab: SocketLab) 
 # -- the guard of every event
 
 
-@pytest.mark.parametrize("event", ["subscribe", "unsubscribe", "ack", "call", "poll", "logout"])
-def test_after_the_end_no_handler_runs_and_the_page_is_out(bench: FeedBench, lab: SocketLab, event: str) -> None:
-    session, _ = bench.start()
-    browser = lab.enter(session)
-    wait_until(lambda: browser.told("session"))
-    bench.end(session, EndReason.TIME)
-    answer = browser.ask(event, {**WHERE, "command": "write", "cursor": None})
-    assert (answer["ok"], answer["error"]["kind"]) == (False, "inactive")
-    assert (answer["state"], answer["reason"]) == ("ending", "time")
-    assert lab.calls == []
-    wait_until(browser.gone.is_set)
-
-
-def test_a_socket_serves_only_the_session_it_came_in_with(server: StoreServer, lab: SocketLab) -> None:
-    session, _ = lab.bench.start()
-    browser = lab.enter(session)
-    with FeedBench(server.url, bench="bench-2", prefix=lab.bench.store.keys.prefix) as other:
-        lab.taken_for, _ = other.start()
-    answer = browser.ask("call", {"device": "console", "command": "write"})
-    assert (answer["ok"], answer["error"]["kind"]) == (False, "inactive")
-    assert lab.calls == []
-    wait_until(browser.gone.is_set)
-
-
-def test_while_the_store_is_away_no_handler_runs_and_the_page_stays(bench: FeedBench, lab: SocketLab) -> None:
-    session, _ = bench.start()
-    browser = lab.enter(session)
-    lab.broken = AWAY
-    answer = browser.ask("call", {"device": "console", "command": "write"})
-    assert answer["error"]["kind"] == "StoreUnavailableError"
-    assert lab.calls == []
-    lab.broken = None
-    assert browser.ask("call", {"device": "console", "command": "write"})["ok"]
-
-
-def test_a_page_whose_session_has_ended_is_told_and_then_disconnected(bench: FeedBench, lab: SocketLab) -> None:
-    session, _ = bench.start()
-    browser = lab.enter(session)
-    wait_until(lambda: browser.told("session"))
-    bench.end(session, EndReason.TIME)
-    bench.finish(session)
-    wait_until(browser.gone.is_set)
-    assert [(s["state"], s["reason"]) for s in browser.told("session")] == [
-        ("active", ""), ("ending", "time"), ("expired", "time"),
-    ]  # fmt: skip
-    wait_until(lambda: repr(lab.sockets).endswith("sockets=0>"))
-
-
-SENSELESS: list[Any] = [
-    None, 5, "text", [], [1], {}, {"device": None}, {"device": 5, "feed": 5}, {"device": "x" * 10_000, "feed": "f"},
-    {"device": "bench-1/console"}, {"device": "bench-1/console", "feed": ["f"]}, {"device": "../../x/y", "feed": "f"},
-    {**WHERE, "cursor": 5}, {**WHERE, "cursor": "x"}, {**WHERE, "cursor": "1" * 50 + ":0"}, {**WHERE, "feed": "a/b"},
-    {"device": "d", "command": 7}, {"device": "d", "command": "c", "args": "x"}, {"device": "d", "command": "a b"},
-    {"device": "d", "command": "c", "kwargs": [1]}, {"device": b"\xff", "feed": b"\xff"},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("event", ["subscribe", "ack", "call"])
-def test_senseless_events_are_answered_with_what_is_wrong(bench: FeedBench, lab: SocketLab, event: str) -> None:
-    session, _ = bench.start()
-    browser = lab.enter(session)
-    for value in SENSELESS:
-        answer = browser.ask(event, value)
-        assert not answer["ok"], value
-        assert answer["error"]["kind"] in ("BadRequestError", "UnknownDeviceError"), value
-        assert len(answer["error"]["message"]) < 300
-    answer = browser.ask(event)
-    assert answer["error"]["kind"] == "BadRequestError"
-    assert browser.ask(event, {}, {}, {})["error"]["kind"] == "BadRequestError"
-    assert browser.ask("poll", {"a": "b"})["ok"]
-    assert lab.calls == []
-
-
-@pytest.mark.parametrize(
-    ("value", "key"),
-    [({"feed": FEED}, "device"), ({"device": "bench-1/console"}, "feed"), ({**WHERE, "cursor": []}, "cursor")],
-)
-def test_the_answer_names_the_key_that_is_wrong(
-    bench: FeedBench, lab: SocketLab, value: dict[str, Any], key: str
-) -> None:
-    session, _ = bench.start()
-    assert lab.enter(session).ask("subscribe", value)["error"]["message"].startswith(key)
-
-
-def test_a_message_of_many_megabytes_ends_the_connection_and_nothing_else(bench: FeedBench, lab: SocketLab) -> None:
-    session, _ = bench.start()
-    browser, other = lab.enter(session), lab.enter(session)
-    browser.client.emit("call", {"device": "console", "command": "write", "args": ["x" * 5_000_000], "kwargs": {}})
-    wait_until(browser.gone.is_set)
-    assert lab.calls == []
-    assert other.ask("poll")["ok"]
-
-
-# -- coming and going, and the lab's own Socket.IO
+# -- coming and going
 
 
 def test_pages_that_go_are_forgotten(bench: FeedBench, lab: SocketLab) -> None:
@@ -390,43 +281,3 @@ def test_pages_that_go_are_forgotten(bench: FeedBench, lab: SocketLab) -> None:
         browser.close()
     wait_until(lambda: repr(lab.sockets.relay) == "<Relay viewers=0 subscriptions=0>")
     assert repr(lab.sockets).endswith("sockets=0>")
-
-
-def own_socketio(app: flask.Flask) -> flask_socketio.SocketIO:
-    """What a lab does that has a Socket.IO of its own."""
-    own = flask_socketio.SocketIO(app, async_mode="threading")
-
-    def greet(name: str) -> str:
-        flask_socketio.emit("greeted", {"name": name})  # finds its server by app.extensions
-        return f"hello {name}"
-
-    own.on_event("greet", greet)
-    return own
-
-
-@pytest.mark.parametrize("order", ["before", "after"])
-def test_a_labs_own_socketio_works_beside(bench: FeedBench, order: str) -> None:
-    session, fence = bench.start()
-    made: list[Any] = []
-    with SocketLab(bench, **{order: lambda app: made.append(own_socketio(app))}) as lab:  # type: ignore[arg-type]
-        assert lab.app.extensions["socketio"] is made[0]
-        browser = lab.enter(session)
-        browser.ask("subscribe", {**WHERE, "cursor": None})
-        own = Browser(lab.url, "", path="socket.io")
-        own.connect()
-        assert own.ask("greet", "lab") == "hello lab"
-        wait_until(lambda: own.told("greeted") == [{"name": "lab"}])
-        bench.write(fence, b"abc", 3)
-        wait_until(lambda: browser.bytes() == b"abc")
-        assert browser.told("greeted") == []
-        own.close()
-
-
-def test_making_sockets_leaves_no_trace_but_its_path(caplog: pytest.LogCaptureFixture) -> None:
-    app = flask.Flask("lab")
-    before = set(threading.enumerate())
-    with caplog.at_level(logging.DEBUG):
-        sockets = LabSockets(app, guard=lambda: None, call=id, logout=id, make_relay=id, sort=id)  # type: ignore[arg-type]
-    assert "socketio" not in app.extensions
-    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "relay"]
-    sockets.close()

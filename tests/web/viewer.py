@@ -1,10 +1,17 @@
-"""Browsers for tests of the relay: they remember what they were sent, and put it together as a page would."""
+"""Browsers for tests of the relay, and a relay for them: they remember what they were sent, and put it together."""
 
 from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
+
+from labkit.store.feeds import Cursor
+from labkit.web.relay import Relay
+from tests.store.feed_bench import FEED, GUARD, FeedBench
 
 
 class Viewers:
@@ -38,3 +45,27 @@ class Viewers:
 
     def lost_of(self, sid: str) -> int:
         return sum(message["lost"] for message in self.events(sid, "feed"))
+
+
+@pytest.fixture
+def viewers() -> Viewers:
+    """For the tests of a module that imports it, and `relay` with it."""
+    return Viewers()
+
+
+@pytest.fixture
+def relay(bench: FeedBench, viewers: Viewers) -> Iterator[Relay]:
+    """A relay of what is given in `bench`, to `viewers`."""
+    relay = Relay(bench.feeds, bench.sessions, viewers.send, viewers.drop)
+    yield relay
+    relay.close(GUARD)
+
+
+def view(relay: Relay, bench: FeedBench, sid: str, session: str, cursor: str | None = None) -> None:
+    """Have a page look at its session and at the bench's feed."""
+    relay.watch(sid, session)
+    assert relay.subscribe(sid, bench.device, FEED, None if cursor is None else Cursor.parse(cursor))
+
+
+def acknowledge(relay: Relay, bench: FeedBench, sid: str, cursor: str) -> bool:
+    return relay.acknowledge(sid, bench.device, FEED, Cursor.parse(cursor))

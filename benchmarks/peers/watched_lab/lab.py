@@ -15,6 +15,7 @@ app = Flask("watched", root_path=str(FOLDER), instance_path=str(FOLDER / "instan
 app.config.update(
     SECRET_KEY="bench", WEBLAB_USERNAME="bench", WEBLAB_PASSWORD="bench", WEBLAB_TIMEOUT=0,
     WEBLAB_REDIS_URL=os.environ["STORE_URL"], LABKIT_ACQUIRE=any((FOLDER / "devices").iterdir()),
+    LABKIT_MOST_REQUESTS=0, LABKIT_MOST_SOCKETS=0, LABKIT_MOST_EVENTS=0,  # one session has all the viewers here
 )  # fmt: skip
 weblab = WebLab(app)
 

@@ -1,7 +1,7 @@
 -- One beat of a process, and all the news for it: what is due, who is gone, the holds of the benches that it hosts.
 -- ARGV: time, process, first ('1' or ''), roles, highest fence it knows, 'bench=fence' it hosts ...
 -- Returns: {gone} (it was silent too long: it must take a new name) |
---          {ok, now, went back ('1' or ''), tasks queued, urgent ones of them, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, until when that is live, ...}, {bench in maintenance, reason, ...}, when somebody began to look at frames}
+--          {ok, now, went back ('1' or ''), tasks queued, urgent ones of them, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, until when that is live, ...}, {bench in maintenance, reason, ...}, when somebody began to look at frames, {device, condition, ...}}
 --@include benches
 local process = ARGV[2]
 if ARGV[3] ~= "1" and not alive(process) then
@@ -17,11 +17,16 @@ local function live_until(hold)
   return hold.state == "reserved" and lives[hold.session] or "0"
 end
 
-local known = tonumber(redis.call("HGET", K.lab, "fence") or "0")
-local back = tonumber(ARGV[5]) > known
-local due = redis.call("ZRANGEBYSCORE", K.deadlines, "-inf", now, "LIMIT", 0, 50)
+local lab = some(K.lab, { "fence", "beaten", "watched" })
+local back = tonumber(ARGV[5]) > (tonumber(lab.fence) or 0)
+-- The store's clock was set back: what was to be looked at within seconds would wait until that time comes again.
+local early = (tonumber(lab.beaten) or 0) > now + GONE and redis.call("ZRANGEBYSCORE", K.deadlines, "(" .. stamp(now), "+inf") or {}
+local due = redis.call("ZRANGEBYSCORE", K.deadlines, "-inf", #early > 0 and "+inf" or now, "LIMIT", 0, 50)
 local gone = redis.call("ZRANGEBYSCORE", K.processes, "-inf", "(" .. stamp(now - GONE), "LIMIT", 0, 20)
-local benches, holds, mine, maintained = {}, {}, {}, {}
+for _, ahead in ipairs(redis.call("ZRANGEBYSCORE", K.processes, "(" .. stamp(now + GONE), "+inf", "LIMIT", 0, 20)) do
+  gone[#gone + 1] = ahead
+end
+local benches, holds, mine, maintained, conditions = {}, {}, {}, {}, {}
 for i = 6, #ARGV do
   local bench, fence = string.match(ARGV[i], "^(.-)=(.*)$")
   local host = host_of(bench)
@@ -37,6 +42,8 @@ for i = 6, #ARGV do
     end
     for _, device in ipairs(devices_of(bench)) do
       local hold = hold_of(device)
+      conditions[#conditions + 1] = device
+      conditions[#conditions + 1] = condition_of(device).state
       if hold then
         for _, fact in ipairs({ device, hold.state, hold.fence, hold.session, live_until(hold) }) do
           holds[#holds + 1] = fact
@@ -50,9 +57,13 @@ redis.call("HSET", K.roles, process, ARGV[4])
 for _, row in ipairs(mine) do
   redis.call("HSET", K.bench_host, row[1], row[2])
 end
+redis.call("HSET", K.lab, "beaten", stamp(now))
 if back then
   redis.call("HSET", K.lab, "fence", ARGV[5])
 end
+for _, session in ipairs(early) do
+  redis.call("ZADD", K.deadlines, now, session)
+end
 local urgent = redis.call("LLEN", K.urgent)
 return { "ok", stamp(now), back and "1" or "", redis.call("LLEN", K.queue) + urgent, urgent, due, gone, benches, holds, maintained,
-  redis.call("HGET", K.lab, "watched") or "" }
+  lab.watched, conditions }

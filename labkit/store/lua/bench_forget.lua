@@ -16,6 +16,7 @@ end
 for _, device in ipairs(devices_of(bench)) do
   redis.call("HDEL", K.conditions, device)
 end
+redis.call("DEL", of("calls", bench .. "@" .. host.fence)) -- those that its last host died with
 for _, family in ipairs({ "bench_host", "bench_devices", "bench_features", "bench_info", "bench_used" }) do
   redis.call("HDEL", K[family], bench)
 end

@@ -60,20 +60,27 @@ for _ = 1, LOOKED_AT do
       return { word, "empty" }
     end
     local handed = redis.call("LPOP", of("handed", runner)) -- it slept only in the eyes of the store: a question came late
-    if handed then
-      return { word, "claimed", handed }
+    if not handed then
+      redis.call("RPUSH", K.sleeping, runner .. " " .. process)
+      return { word, "empty" }
     end
-    redis.call("RPUSH", K.sleeping, runner .. " " .. process)
-    return { word, "empty" }
-  end
-  local t, flat = task_of(id)
-  if t and t.status == "submitted" then
-    if not may_start(t) then
-      end_task(id, t, "failed", "", ARGV[6], "")
-    elseif t.lock ~= "" and redis.call("HGET", K.unique, t.lock) ~= id then
-      end_task(id, t, "failed", "", ARGV[7], "")
-    else
-      return { word, "claimed", own(id, t, flat, process, runner) }
+    local given = string.match(handed, "^id%z(%Z+)")
+    local t = task_of(given)
+    if t and t.status == "running" and t.owner == process then
+      return { word, "claimed", handed }
+    elseif t and t.status == "running" then -- handed to it under the name that its process had before it was taken for dead
+      give_back(given, t)
+    end
+  else
+    local t, flat = task_of(id)
+    if t and t.status == "submitted" then
+      if not may_start(t) then
+        end_task(id, t, "failed", "", ARGV[6], "")
+      elseif t.lock ~= "" and redis.call("HGET", K.unique, t.lock) ~= id then
+        end_task(id, t, "failed", "", ARGV[7], "")
+      else
+        return { word, "claimed", own(id, t, flat, process, runner) }
+      end
     end
   end
 end

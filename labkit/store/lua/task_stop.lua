@@ -15,6 +15,7 @@ for _, id in ipairs(ids) do
   if open and not (all and (t.purpose == ARGV[3] or t.late == "1")) then
     redis.call("HSET", of("task", id), "stop", "1")
     if all and t.status == "submitted" and not may_start(t) then
+      unqueue(id)
       end_task(id, t, "failed", "", ARGV[4], "")
     else
       asked[#asked + 1] = id

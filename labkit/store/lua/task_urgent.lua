@@ -5,4 +5,5 @@ if redis.call("LREM", K.queue, 1, ARGV[2]) == 0 then
   return "no"
 end
 redis.call("RPUSH", K.urgent, ARGV[2])
+redis.call("HSET", of("task", ARGV[2]), "urgent", "1") -- also where it is given back
 return "urgent"

@@ -6,7 +6,6 @@ local t = task_of(ARGV[2])
 if not t or t.status ~= "submitted" then
   return "no"
 end
-redis.call("LREM", K.queue, 1, ARGV[2])
-redis.call("LREM", K.urgent, 1, ARGV[2])
+unqueue(ARGV[2])
 end_task(ARGV[2], t, "failed", "", ARGV[3], "")
 return "withdrawn"

@@ -38,10 +38,16 @@ local function is_orphan(id, t)
   return t.status == "running" and not (redis.call("HGET", K.running, id) == t.owner and alive(t.owner))
 end
 
+-- Take a task out of the queue that no runner is to find there any more.
+local function unqueue(id)
+  redis.call("LREM", K.queue, 1, id)
+  redis.call("LREM", K.urgent, 1, id)
+end
+
 -- What lies there for the runner that was handed a task, as long as it has surely not read it.
 local function unread(id, t)
   for _, handed in ipairs(redis.call("LRANGE", of("handed", t.runner), 0, -1)) do
-    if string.find(handed, id, 1, true) then
+    if string.sub(handed, 1, #id + 4) == "id\0" .. id .. "\0" then -- its arguments may name any other task
       return handed
     end
   end

@@ -106,6 +106,7 @@ function makeTerminal() {
     minimumContrastRatio: 4.5,
     theme: DARK.matches ? DARK_THEME : LIGHT_THEME,
   });
+  terminal.parser.registerOscHandler(8, () => true); // a link that the board has made up could lead anywhere
   DARK.addEventListener("change", () => (terminal.options.theme = DARK.matches ? DARK_THEME : LIGHT_THEME));
   return terminal;
 }

@@ -12,36 +12,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from PIL import Image, ImageDraw
 
 from labkit.plugin import Frame
-from labkit_plugins.camera import Camera, CameraOptions, SimulatedCamera
+from labkit_plugins.camera import Camera, CameraOptions, SimulatedCamera, capture
+from tests.plugins.remembering import Remembering
 from tests.plugins.twin_ends import end_program
 
 BOUNDARY = "picture"
 
 
 @dataclass
-class RecordingLink:
+class RecordingLink(Remembering):
     """A device's link that keeps what the driver gave, and lets a test wait for it."""
 
-    folder: Path
     name: str = "bench-1/camera"
     looked_at: bool = False
     frames: list[Frame] = field(default_factory=list)
     signals: list[dict[str, Any]] = field(default_factory=list)
-    losses: list[str] = field(default_factory=list)
-    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def emit(self, feed: str, data: Any) -> None:
         with self.changed:
             (self.frames if feed == "frames" else self.signals).append(data)
-            self.changed.notify_all()
-
-    def lost(self, reason: str) -> None:
-        with self.changed:
-            self.losses.append(reason)
             self.changed.notify_all()
 
     def watched(self, feed: str) -> bool:
@@ -50,9 +44,8 @@ class RecordingLink:
 
     def wait_frames(self, count: int, after: int = 0) -> list[Frame]:
         """So many pictures, behind the first `after` ones."""
-        with self.changed:
-            assert self.changed.wait_for(lambda: len(self.frames) >= after + count, 30), self.signals
-            return self.frames[after:]
+        self.wait_for(lambda: len(self.frames) >= after + count)
+        return self.frames[after:]
 
     def wait_signal(self, signal: bool, after: int = 0) -> dict[str, Any]:
         """The first state with this signal, behind the first `after` ones."""
@@ -60,15 +53,8 @@ class RecordingLink:
         def found() -> dict[str, Any] | None:
             return next((said for said in self.signals[after:] if said["signal"] is signal), None)
 
-        with self.changed:
-            said = self.changed.wait_for(found, 30)
-            assert said, self.signals
-            return said
-
-    def wait_lost(self) -> str:
-        with self.changed:
-            assert self.changed.wait_for(lambda: self.losses, 30)
-            return self.losses[0]
+        said: dict[str, Any] = self.wait_for(found)
+        return said
 
 
 class NetworkCamera:
@@ -159,6 +145,17 @@ def opened(data: bytes) -> Image.Image:
     return image.convert("RGB")
 
 
+def write_film(path: Path, codec: str, count: int = 10) -> None:
+    """A film of so many pictures, 20 a second, each darker than the one before."""
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream(codec, rate=20)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(count):
+            frame = av.VideoFrame.from_image(Image.new("RGB", (160, 120), (250 - 20 * number, 60, 60)))
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+
+
 def eventually(fact: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Wait until `fact()` is true; its value."""
     ends, pause = time.monotonic() + seconds, threading.Event()
@@ -178,6 +175,12 @@ def network_camera(pictures: list[bytes]) -> Iterator[NetworkCamera]:
     camera = NetworkCamera(pictures)
     yield camera
     camera.close()
+
+
+@pytest.fixture
+def short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A capture ends a moment after the last look, instead of seconds."""
+    monkeypatch.setattr(capture, "LINGER", 0.1)
 
 
 @pytest.fixture

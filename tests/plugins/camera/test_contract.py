@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 
 from labkit.testing.driver_contract import DriverContract, Subject, subject_of
 from labkit_plugins.camera import Camera
-from tests.plugins.camera.conftest import NetworkCamera, jpeg
-from tests.plugins.camera.test_driver import write_film
+from tests.plugins.camera.conftest import NetworkCamera, jpeg, write_film
 from tests.plugins.twin_ends import end_program
 
 CALLS = {"snapshot": {"timeout": 0.05}}

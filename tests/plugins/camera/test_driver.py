@@ -1,51 +1,26 @@
-"""The camera at a network camera, at files, at a test pattern: real sources, real FFmpeg, nothing replaced."""
+"""The camera at real sources, with real FFmpeg: captures only for who looks, bears a lost signal, leaves nothing."""
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import pytest
-from PIL import Image
 
-from labkit.errors import DeviceOfflineError, InterruptedCallError
+from labkit.errors import DeviceOfflineError
 from labkit.plugin import commands_of, feeds_of
 from labkit_plugins.camera import Camera, CameraOptions, NoSignalError, SimulatedCamera, labkit_drivers, labkit_panels
 from labkit_plugins.camera import capture as capture_module
 from labkit_plugins.camera import driver as driver_module
 from labkit_plugins.camera.grabber import Plan
 from labkit_plugins.camera.source import ProgramSource
-from tests.plugins.camera.conftest import NetworkCamera, RecordingLink, eventually, jpeg, opened
-from tests.plugins.camera.test_jpeg import without_tables
+from tests.plugins.camera.conftest import NetworkCamera, RecordingLink, eventually, jpeg
 
 OpenCamera = Callable[..., Camera]
-
-
-@pytest.fixture(autouse=True)
-def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "LINGER", 0.1)
-
-
-def write_film(path: Path, codec: str, count: int = 10) -> None:
-    """A film of so many pictures, 20 a second, each darker than the one before."""
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream(codec, rate=20)
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        for number in range(count):
-            frame = av.VideoFrame.from_image(Image.new("RGB", (160, 120), (250 - 20 * number, 60, 60)))
-            film.mux(stream.encode(frame))
-        film.mux(stream.encode(None))
-
-
-def packets_of(path: Path) -> list[bytes]:
-    with av.open(str(path)) as film:
-        return [bytes(packet) for packet in film.demux(video=0) if packet.size]
+pytestmark = pytest.mark.usefixtures("short_linger")
 
 
 def programs() -> list[str]:
@@ -78,90 +53,6 @@ def test_twin_has_the_same_options_commands_and_feeds() -> None:
     assert SimulatedCamera.Options is CameraOptions
     assert commands_of(SimulatedCamera) == commands_of(Camera)
     assert feeds_of(SimulatedCamera) == feeds_of(Camera)
-
-
-# -- JPEG that passes through
-
-
-def test_pictures_of_a_network_camera_pass_byte_by_byte(
-    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink, pictures: list[bytes]
-) -> None:
-    link.looked_at = True
-    began = time.time()
-    open_camera(url=network_camera.url)
-    frames = link.wait_frames(10)
-    assert {frame.data for frame in frames} <= set(pictures)
-    assert {(frame.width, frame.height) for frame in frames} == {(160, 120)}
-    assert all(began <= frame.captured <= time.time() for frame in frames)
-    assert link.wait_signal(True)["reason"] == ""
-
-
-def test_pictures_of_a_film_of_jpeg_pass_byte_by_byte(
-    tmp_path: Path, open_camera: OpenCamera, link: RecordingLink
-) -> None:
-    write_film(tmp_path / "film.avi", "mjpeg")
-    packets = packets_of(tmp_path / "film.avi")
-    link.looked_at = True
-    open_camera(url=str(tmp_path / "film.avi"))
-    frames = link.wait_frames(len(packets) * 2)  # more than the film has: it is played again
-    assert [frame.data for frame in frames][: len(packets) * 2] == packets * 2
-
-
-def test_row_of_jpeg_in_a_file_passes_byte_by_byte(
-    tmp_path: Path, open_camera: OpenCamera, link: RecordingLink, pictures: list[bytes]
-) -> None:
-    (tmp_path / "film.mjpeg").write_bytes(b"".join(pictures))
-    link.looked_at = True
-    open_camera(url=str(tmp_path / "film.mjpeg"))
-    assert [frame.data for frame in link.wait_frames(5)][:5] == pictures
-
-
-def test_huffman_tables_that_a_camera_leaves_out_are_put_in(open_camera: OpenCamera, link: RecordingLink) -> None:
-    camera = NetworkCamera([without_tables(jpeg(2))])
-    try:
-        data = open_camera(url=camera.url).snapshot(30.0)
-        assert opened(data).tobytes() == opened(jpeg(2)).tobytes()
-    finally:
-        camera.close()
-
-
-def test_rate_leaves_pictures_out_and_changes_none(
-    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink, pictures: list[bytes]
-) -> None:
-    link.looked_at = True
-    open_camera(url=network_camera.url, rate=5)
-    frames = link.wait_frames(4)[:4]
-    assert all(later.captured - earlier.captured >= 0.09 for earlier, later in itertools.pairwise(frames))
-    assert {frame.data for frame in frames} <= set(pictures)
-
-
-# -- what has to be encoded
-
-
-@pytest.mark.parametrize("codec", ["mpeg4", "rawvideo"])
-def test_other_films_are_encoded(codec: str, tmp_path: Path, open_camera: OpenCamera, link: RecordingLink) -> None:
-    write_film(tmp_path / "film.avi", codec)
-    link.looked_at = True
-    open_camera(url=str(tmp_path / "film.avi"))
-    frames = link.wait_frames(10)
-    shown = [opened(frame.data) for frame in frames[:10]]
-    assert {image.size for image in shown} == {(160, 120)}
-    reds = [image.getpixel((80, 60))[0] for image in shown]
-    assert reds == sorted(reds, reverse=True)
-    assert reds[0] - reds[-1] > 150
-
-
-def test_size_and_quality_are_those_of_encoded_pictures(open_camera: OpenCamera) -> None:
-    good = open_camera(test_pattern=True, size="320x240", quality=95).snapshot(30.0)
-    poor = open_camera(test_pattern=True, size="320x240", quality=5).snapshot(30.0)
-    assert opened(good).size == opened(poor).size == (320, 240)
-    assert len(good) > 2 * len(poor)
-
-
-def test_pattern_moves(open_camera: OpenCamera, link: RecordingLink) -> None:
-    link.looked_at = True
-    open_camera(test_pattern=True, rate=20)
-    assert len({frame.data for frame in link.wait_frames(4)}) >= 3
 
 
 # -- only while somebody looks
@@ -230,111 +121,6 @@ def test_who_looks_while_the_camera_is_made_safe_is_not_forgotten(
     camera.make_safe()
     teller.join(30)
     link.wait_frames(3)
-
-
-# -- snapshot and health
-
-
-def test_snapshot_opens_the_source_for_one_picture(
-    network_camera: NetworkCamera, open_camera: OpenCamera, pictures: list[bytes]
-) -> None:
-    camera = open_camera(url=network_camera.url)
-    assert camera.snapshot(30.0) in pictures
-    network_camera.wait_viewers(0)
-
-
-def test_snapshot_while_somebody_looks_is_a_later_picture_of_the_same_stream(
-    network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink
-) -> None:
-    link.looked_at = True
-    camera = open_camera(url=network_camera.url)
-    link.wait_frames(3)
-    called = time.time()
-    data = camera.snapshot(30.0)
-    (frame,) = [frame for frame in link.frames if frame.data is data]
-    assert frame.captured >= called
-    assert len(network_camera.requests) == 1
-
-
-def test_snapshot_of_an_address_where_nobody_is_fails_at_once(open_camera: OpenCamera, free_port: int) -> None:
-    camera = open_camera(url=f"http://127.0.0.1:{free_port}/")
-    with pytest.raises(NoSignalError, match="'bench-1/camera' gives no picture: connection refused"):
-        camera.snapshot(60.0)
-
-
-def test_snapshot_is_limited_in_time(network_camera: NetworkCamera, open_camera: OpenCamera) -> None:
-    network_camera.silent = True
-    camera = open_camera(url=network_camera.url, timeout=60)
-    with pytest.raises(NoSignalError, match=r"gave no picture for the snapshot within 0\.2 s"):
-        camera.snapshot(0.2)
-
-
-def test_interrupt_ends_a_snapshot_and_marks_no_later_one(
-    network_camera: NetworkCamera, open_camera: OpenCamera
-) -> None:
-    network_camera.silent = True
-    camera = open_camera(url=network_camera.url, timeout=60)
-    failures: list[BaseException] = []
-
-    def wait() -> None:
-        try:
-            camera.snapshot(60.0)
-        except InterruptedCallError as error:
-            failures.append(error)
-
-    camera.interrupt()  # with nothing running
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    network_camera.wait_viewers(1)
-    camera.interrupt()
-    waiting.join(30)
-    assert "its session is over" in str(failures[0])
-    network_camera.silent = False
-    assert camera.snapshot(30.0)
-
-
-def test_camera_that_gives_pictures_is_healthy(network_camera: NetworkCamera, open_camera: OpenCamera) -> None:
-    open_camera(url=network_camera.url).health()
-
-
-def test_camera_that_gives_none_is_not(network_camera: NetworkCamera, open_camera: OpenCamera, tmp_path: Path) -> None:
-    network_camera.silent = True
-    with pytest.raises(NoSignalError, match="gives no picture: "):
-        open_camera(url=network_camera.url, timeout=0.3).health()
-    with pytest.raises(NoSignalError, match="gives no picture: there is no such file"):
-        open_camera(url=str(tmp_path / "missing.mp4")).health()
-
-
-@pytest.mark.parametrize("content", [b"", b"no film at all", jpeg()[:100]])
-def test_file_without_a_picture_is_no_signal(content: bytes, tmp_path: Path, open_camera: OpenCamera) -> None:
-    (tmp_path / "film.avi").write_bytes(content)
-    with pytest.raises(NoSignalError, match="gives no picture: "):
-        open_camera(url=str(tmp_path / "film.avi"), timeout=2).health()
-
-
-def test_unknown_format_is_named(tmp_path: Path, open_camera: OpenCamera) -> None:
-    (tmp_path / "picture.jpg").write_bytes(jpeg())
-    with pytest.raises(NoSignalError, match="gives no picture: FFmpeg has no format 'nonsens'"):
-        open_camera(url=str(tmp_path / "picture.jpg"), format="nonsens").snapshot(30.0)
-
-
-def test_snapshots_of_a_dead_camera_start_one_program_after_another_with_a_rest(
-    tmp_path: Path, open_camera: OpenCamera, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[float] = []
-
-    class Counted(ProgramSource):
-        def __init__(self, plan: Plan):
-            begun.append(time.monotonic())
-            super().__init__(plan)
-
-    monkeypatch.setattr(driver_module, "ProgramSource", Counted)
-    camera = open_camera(url=str(tmp_path / "missing.mp4"))
-    for _ in range(3):
-        with pytest.raises(NoSignalError, match="there is no such file"):
-            camera.snapshot(30.0)
-    assert len(begun) == 3
-    assert all(later - earlier >= 0.99 for earlier, later in itertools.pairwise(begun))
 
 
 # -- no signal

@@ -18,7 +18,6 @@ import pytest
 from labkit.errors import DeviceOfflineError
 from labkit.plugin import FAULTS, Frame
 from labkit_plugins.camera import CameraOptions, NoSignalError, SimulatedCamera
-from labkit_plugins.camera import capture as capture_module
 from labkit_plugins.camera.painting import lamp_places
 from labkit_plugins.camera.source import SocketSource
 from labkit_plugins.gpio import GpioOptions, SimulatedGpio
@@ -39,12 +38,8 @@ camera.open()
 print(camera.ask("hello")["pid"], flush=True)
 sys.stdin.read()
 """
+pytestmark = pytest.mark.usefixtures("short_linger")
 LINES = {"red": 17, "led1": {"line": 4, "direction": "in"}, "low": {"line": 5, "active_low": True}}
-
-
-@pytest.fixture(autouse=True)
-def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture_module, "LINGER", 0.1)
 
 
 def pixels(frame: Frame, names: list[str]) -> dict[str, tuple[int, int, int]]:

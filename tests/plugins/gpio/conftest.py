@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from labkit_plugins.gpio import GpioOptions, SimulatedGpio
 from labkit_plugins.twins.control import Control
+from tests.plugins.remembering import Remembering
 from tests.plugins.twin_ends import end_program
 
 LINES = {
@@ -22,36 +22,20 @@ LINES = {
 
 
 @dataclass
-class RecordingLink:
+class RecordingLink(Remembering):
     """A device's link that keeps what the driver gave, and lets a test wait for it."""
 
-    folder: Path
     name: str = "bench-1/leds"
     given: list[tuple[str, Any]] = field(default_factory=list)
-    losses: list[str] = field(default_factory=list)
-    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def emit(self, feed: str, data: Any) -> None:
         with self.changed:
             self.given.append((feed, data))
             self.changed.notify_all()
 
-    def lost(self, reason: str) -> None:
-        with self.changed:
-            self.losses.append(reason)
-            self.changed.notify_all()
-
-    def watched(self, feed: str) -> bool:
-        return False
-
     def of(self, feed: str) -> list[Any]:
         with self.changed:
             return [data for name, data in self.given if name == feed]
-
-    def wait_for(self, true: Callable[[], Any]) -> Any:
-        with self.changed:
-            assert self.changed.wait_for(true, 10), self.given
-            return true()
 
     def wait_edges(self, count: int) -> list[dict[str, Any]]:
         """Wait until so many edges were told."""
@@ -61,10 +45,6 @@ class RecordingLink:
     def wait_levels(self, **levels: int) -> None:
         """Wait until the last picture shows these levels."""
         self.wait_for(lambda: self.of("levels") and levels.items() <= self.of("levels")[-1].items())
-
-    def wait_lost(self) -> str:
-        self.wait_for(lambda: self.losses)
-        return self.losses[0]
 
 
 class FarEnd:

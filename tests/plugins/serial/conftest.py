@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,16 @@ import pytest
 
 from labkit.testing.board import BoardProcess
 from labkit_plugins.serial import SerialOptions, SerialPort, SimulatedSerialPort
+from tests.plugins.remembering import Remembering
 from tests.plugins.twin_ends import end_program
 
 
 @dataclass
-class RecordingLink:
+class RecordingLink(Remembering):
     """A device's link that keeps what the driver gave, and lets a test wait for it."""
 
-    folder: Path
     name: str = "bench-1/console"
     data: bytes = b""
-    losses: list[str] = field(default_factory=list)
-    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def emit(self, feed: str, data: Any) -> None:
         assert feed == "received"
@@ -31,20 +28,9 @@ class RecordingLink:
             self.data += data
             self.changed.notify_all()
 
-    def lost(self, reason: str) -> None:
-        with self.changed:
-            self.losses.append(reason)
-            self.changed.notify_all()
-
     def wait_data(self, expected: bytes) -> bytes:
-        with self.changed:
-            assert self.changed.wait_for(lambda: expected in self.data, 10), self.data
-            return self.data
-
-    def wait_lost(self) -> str:
-        with self.changed:
-            assert self.changed.wait_for(lambda: self.losses, 10)
-            return self.losses[0]
+        self.wait_for(lambda: expected in self.data)
+        return self.data
 
 
 @pytest.fixture

@@ -2,32 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-from labkit.loop import device_state, operation
 from labkit.store.reservations import Condition
 from tests.loop.runner_bench import RunnerBench
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[RunnerBench]:
-    with RunnerBench(tmp_path) as bench:
-        yield bench
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interrupted operation is stuck after a moment instead of 2 s."""
-    monkeypatch.setattr(operation, "INTERRUPT_SECONDS", 0.1)
-
-
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that is not ok is tried again at once."""
-    monkeypatch.setattr(device_state, "RETRY_OFFLINE", 0.01)
+from tests.loop.runner_bench import bench as bench
 
 
 def test_suspended_command_lets_others_run_and_ends_with_its_value(bench: RunnerBench) -> None:

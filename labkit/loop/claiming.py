@@ -1,0 +1,128 @@
+"""Claiming: how a bench becomes a host's: its file lock, the store's claim, a runner for each device. Used by the host.
+
+A bench that somebody else has is no error: the host asks again. The way back is in `closing.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from labkit.clock import Clock
+from labkit.devices.catalog import Catalog
+from labkit.devices.declaration import BenchDeclaration, DeviceDeclaration
+from labkit.loop.bench_lock import take_lock
+from labkit.loop.device_link import DevicePort, open_device
+from labkit.loop.device_runner import DeviceRunner
+from labkit.loop.feeds import FeedOutlet
+from labkit.loop.hosted_bench import HostedBench, in_maintenance
+from labkit.loop.upkeep import left_unsafe
+from labkit.plugin import feeds_of
+from labkit.process import LabProcess
+from labkit.settings import Settings
+from labkit.store.feeds import FeedStore
+from labkit.store.reservations import Claim, Reservations
+
+log = logging.getLogger("labkit.loop")
+
+
+class Claiming:
+    """The way of benches to a host. port: the host, as the runners of its devices use it.
+
+    elsewhere: the benches that another machine had when they were asked for last.
+    """
+
+    def __init__(
+        self,
+        reservations: Reservations,
+        feeds: FeedStore,
+        process: LabProcess,
+        settings: Settings,
+        instance: Path,
+        *,
+        port: DevicePort,
+        clock: Clock,
+    ):
+        self.elsewhere: set[str] = set()
+        self._reservations = reservations
+        self._feeds = feeds
+        self._process = process
+        self._settings = settings
+        self._instance = instance
+        self._port = port
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._epoch = 0
+
+    def take(self, declaration: BenchDeclaration, catalog: Catalog) -> HostedBench | None:
+        """Make a bench this process's. The threads of its runners are not started yet. None: somebody has it.
+
+        Errors: StoreUnavailableError; OSError of the file lock, which says what to do.
+        """
+        lock = take_lock(self._instance / "hosts", declaration.name)
+        if lock is None:
+            return None
+        try:
+            claim = self._claim(declaration, catalog)
+        except BaseException:
+            lock.close()
+            raise
+        if claim is None:
+            lock.close()
+            return None
+        runners = self._runners(declaration, claim)
+        bench = HostedBench(declaration=declaration, lock=lock, claim=claim.fence, runners=runners)
+        if claim.maintenance is not None and bench.free:
+            for name, runner in bench.runners.items():
+                runner.rest(in_maintenance(claim.maintenance), left_unsafe(*claim.before[name]))
+        return bench
+
+    def _claim(self, declaration: BenchDeclaration, catalog: Catalog) -> Claim | None:
+        """Claim a bench in the store, and publish it there. None: another machine has it, which is said once."""
+        claim = self._reservations.claim_bench(
+            declaration.name,
+            self._process.id,
+            self._settings.machine_name,
+            devices=[device.name for device in declaration.devices],
+            features=sorted(declaration.features),
+            info=catalog.published(declaration.name),
+            silence=3 * self._settings.safe_after,
+        )
+        if isinstance(claim, str):
+            if declaration.name not in self.elsewhere:
+                log.info("bench is hosted elsewhere bench=%s machine=%s", declaration.name, claim)
+            self.elsewhere.add(declaration.name)
+            return None
+        self.elsewhere.discard(declaration.name)
+        log.info("bench claimed bench=%s fence=%d", declaration.name, claim.fence)
+        return claim
+
+    def _runners(self, bench: BenchDeclaration, claim: Claim) -> dict[str, DeviceRunner]:
+        return {
+            device.full_name: self._runner(device, claim.holds.get(device.full_name, ("none", 0)), claim.fence)
+            for device in bench.devices
+        }
+
+    def _runner(self, device: DeviceDeclaration, hold: tuple[str, int], claim: int) -> DeviceRunner:
+        folder = self._instance / "devices" / device.bench / device.name
+
+        def opener(on_lost, on_driver):  # type: ignore[no-untyped-def]
+            epoch, feeds = self._next_epoch(claim), feeds_of(device.driver)
+            outlet = FeedOutlet(self._feeds, device.full_name, feeds, epoch, beats=self._process)
+            return open_device(device, folder, outlet, on_lost, on_driver)
+
+        return DeviceRunner(
+            opener,
+            device.full_name,
+            self._port,
+            hold=hold,
+            safe_seconds=self._settings.release_timeout,
+            health_interval=self._settings.health_interval,
+            clock=self._clock,
+        )
+
+    def _next_epoch(self, claim: int) -> int:
+        with self._lock:
+            self._epoch = max(self._epoch + 1, claim)  # a fence, so it grows over restarts and clocks that step back
+            return self._epoch

@@ -1,0 +1,108 @@
+"""What a lab has when nobody uses it: descriptors and threads of its processes, keys of its store.
+
+The chaos run compares it before and after its faults, the soak while it goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.store.keys import FAMILIES
+from tests.chaos.chaos_lab import ChaosLab, links_of
+
+SECONDS = 90.0
+"""How long it may take until nothing is under way any more; what hangs in a hook comes back after 9 s."""
+EMPTY = ("deadlines", "holds", "unique", "queue", "urgent", "running")
+"""Keys that are not there when nothing is under way."""
+MORE_FILES = 3
+MORE_SOCKETS = 60
+"""Connections are kept for the next use: as many as were ever needed at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idle:
+    """Descriptors, sockets and threads by kind of process and name, and keys that stay for ever."""
+
+    files: Mapping[str, int]
+    sockets: Mapping[str, int]
+    threads: Mapping[str, int]
+    lasting: frozenset[str]
+
+
+def look_at_idle(lab: ChaosLab) -> Idle:
+    """Count what is there."""
+    files, sockets, threads = Counter[str](), Counter[str](), Counter[str]()
+    for part in lab.parts:
+        kind = part.name.partition("-")[0]
+        for pid in part.pids:
+            links = links_of(pid)
+            sockets[kind] += sum(link.startswith("socket:") for link in links)
+            files[kind] += sum(not link.startswith("socket:") for link in links)
+            threads.update(f"{kind} {name}" for name in thread_names(pid))
+    return Idle(files=files, sockets=sockets, threads=threads, lasting=frozenset(lasting_keys(lab)))
+
+
+def thread_names(pid: int) -> list[str]:
+    """The names that the kernel has of a process's threads, without what differs from one to the next."""
+    names = []
+    for path in Path(f"/proc/{pid}/task").glob("*/comm"):
+        with contextlib.suppress(OSError):
+            names.append(re.sub(r"[0-9]+", "N", path.read_text().strip()))
+    return names
+
+
+def lasting_keys(lab: ChaosLab) -> list[str]:
+    """Keys without a TTL, but those of the fixed hashes and the benches' logs."""
+    fixed = {lab.store.keys[name] for name, _ in FAMILIES}
+    keys = [key.decode() for key in lab.store.command("KEYS", "*")]
+    lasting = [key for key in keys if key not in fixed and lab.store.command("TTL", key) == -1]
+    return [key for key in lasting if not key.startswith(lab.store.keys["bench_log"])]
+
+
+def wait_until_idle(lab: ChaosLab, before: Idle | None = None) -> list[str]:
+    """Wait until nothing is under way, and there is no more of anything than before; returns what still is."""
+    until = time.monotonic() + SECONDS
+    while True:
+        left = under_way(lab)
+        if before is not None and not left:
+            left = growth(before, look_at_idle(lab))
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.2)
+
+
+def under_way(lab: ChaosLab) -> list[str]:
+    """What is not over yet, or was left behind."""
+    left = [f"{key} is there" for key in EMPTY if lab.store.command("EXISTS", lab.store.keys[key])]
+    left += [f"{bench}: {why}" for bench, why in lab.out_of_service().items()]
+    alive = lab.store.command("ZCARD", lab.store.keys["processes"])
+    if alive != len(lab.parts):
+        left.append(f"{alive} processes are listed, and {len(lab.parts)} run")
+    return left
+
+
+def growth(before: Idle, now: Idle) -> list[str]:
+    """What there is more of than before."""
+    found = [f"key {key} has no end" for key in sorted(now.lasting - before.lasting)]
+    found += _more("descriptors", before.files, now.files, lambda had: had + MORE_FILES)
+    found += _more("sockets", before.sockets, now.sockets, lambda had: had + MORE_SOCKETS)
+    own = {name: count for name, count in now.threads.items() if ":" in name or name.startswith("loop ")}
+    feeds = sum(own.pop(name) for name in list(own) if name.startswith("loop feeds:"))
+    devices = sum(count for name, count in before.threads.items() if name.startswith("loop device:"))
+    if feeds > devices:  # each device has one from the first word that it says in a session
+        found.append(f"threads for feeds: {feeds}, and there are {devices} devices")
+    return found + _more("threads", before.threads, own, lambda had: had)
+
+
+def _more(what: str, before: Mapping[str, int], now: Mapping[str, int], most: Callable[[int], int]) -> list[str]:
+    return [
+        f"{what} {name}: {count}, and there were {before.get(name, 0)}"
+        for name, count in now.items()
+        if count > most(before.get(name, 0))
+    ]

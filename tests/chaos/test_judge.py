@@ -1,0 +1,284 @@
+"""Each judge of the chaos runs accepts a good record, and finds what is wrong in one that was made up to be wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tests.chaos import judge
+from tests.chaos.record import Act, Asked, Fault, Heard, Kept, Record, Sample, marks
+
+ADA, BOB = "ada-session", "bob-session"
+T1, T2, T3 = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
+BENCH = "bench-1"
+
+
+def whole(token: str) -> bytes:
+    return f"# ~{token} .. !{token}\r".encode()
+
+
+def got(at: float, data: bytes) -> Heard:
+    return Heard(at=at, event="received", data=data)
+
+
+def act(at: float, what: str, **facts: Any) -> Act:
+    return Act(at=at, what=what, facts=facts)
+
+
+def line(at: float, token: str, session: str, fence: int, purpose: str = "view") -> Act:
+    return act(at, "line", token=token, session=session, fence=fence, bench=BENCH, purpose=purpose)
+
+
+def asked(at: float, what: str, status: int, body: Any, session: str = "", **more: Any) -> Asked:
+    return Asked(sent=at - 0.1, answered=at, web="web-1", what=what, status=status, body=body, session=session, **more)
+
+
+DELETED = {"message": "Deleted", "finished": True, "should_finish": -1}
+
+
+def good() -> Record:
+    """Ada has the bench and one task, and is disposed; then it is Bob's."""
+    return Record(
+        heard={
+            BENCH: [
+                got(1.0, b"\x03halt\r"),
+                got(2.1, whole(T1)),
+                got(3.1, whole(T2)[:9]),
+                got(3.2, whole(T2)[9:] + b"\x03ha"),
+                got(4.0, b"lt\r"),
+                got(6.0, whole(T3)),
+                got(7.0, b"\x03halt\r"),
+            ]
+        },
+        acts=[
+            act(2.0, "on_start", session=ADA),
+            line(2.0, T1, ADA, 10),
+            act(2.2, "line done", token=T1),
+            act(2.5, "task", task="t1", session=ADA, pid=1),
+            act(2.6, "task done", task="t1", session=ADA),
+            act(3.0, "on_dispose", session=ADA),
+            line(3.0, T2, ADA, 11),
+            act(3.3, "line done", token=T2),
+            act(5.9, "on_start", session=BOB),
+            line(5.9, T3, BOB, 12),
+            act(6.1, "line done", token=T3),
+            act(6.5, "on_dispose", session=BOB),
+        ],
+        asked=[
+            asked(2.3, "start", 200, {"url": "http://lab.invalid/callback/1", "session_id": ADA}),
+            asked(2.4, "status", 200, {"should_finish": 5.0}, ADA),
+            asked(3.9, "dispose", 200, {"message": "Deleting", "finished": False}, ADA),
+            asked(4.5, "dispose", 200, DELETED, ADA),
+            asked(5.0, "start", 503, {"error": True, "message": "No bench is free."}),
+            asked(8.0, "dispose", 200, DELETED, BOB),
+        ],
+        sessions={
+            ADA: Kept(state="expired", states=["starting", "active", "ending", "expired"]),
+            BOB: Kept(state="expired", states=["starting", "active", "ending", "expired"]),
+        },
+        tasks={"t1": "done"},
+        samples=[Sample(at=4.4, out_of_service={})],
+    )
+
+
+def changed(**more: Any) -> Record:
+    """The good record with other facts."""
+    return dataclasses.replace(good(), **more)
+
+
+def with_heard(*heard: Heard) -> Record:
+    return changed(heard={BENCH: heard})
+
+
+def with_acts(*added: Act, without: Sequence[str] = ()) -> Record:
+    kept = [one for one in good().acts if one.what not in without]
+    return changed(acts=sorted([*kept, *added], key=lambda one: one.at))
+
+
+def with_asked(*added: Asked, **more: Any) -> Record:
+    return changed(asked=[*good().asked, *added], **more)
+
+
+def only_the_last_safe() -> tuple[Heard, ...]:
+    """Nobody has made the board safe between Ada and Bob."""
+    return (got(2.1, whole(T1)), got(3.1, whole(T2)), got(6.0, whole(T3)), got(7.0, b"\x03halt\r"))
+
+
+def test_a_good_record_has_no_complaint() -> None:
+    assert judge.complaints_about(good()) == {}
+
+
+def test_a_record_reads_a_line_that_came_in_pieces_as_one() -> None:
+    kinds = [(mark.kind, mark.token) for mark in marks(good().heard[BENCH])]
+    assert kinds == [
+        ("safe", ""), ("~", T1), ("!", T1), ("~", T2), ("!", T2), ("safe", ""), ("~", T3), ("!", T3), ("safe", ""),
+    ]  # fmt: skip
+
+
+T4 = "dddddddddddd"
+
+
+def ended_again(purpose: str, *forgotten: float) -> Record:
+    """Ada's ending comes back while Bob has the bench."""
+    record = with_acts(line(6.8, T4, ADA, 13, purpose))
+    heard = [*record.heard[BENCH], got(7.1, whole(T4) + b"halt\r")]
+    return dataclasses.replace(record, heard={BENCH: heard}, forgotten=forgotten)
+
+
+CAME_BACK = (
+    ("came back after another", ended_again("dispose")),
+    ("came back after another", ended_again("dispose", 2.0, 8.0)),
+    ("came back after another", ended_again("view", 6.5)),
+)
+
+Case = tuple[str, Callable[[Record], list[str]], Record]
+
+BAD: Sequence[Case] = (
+    (
+        "came after 12",
+        judge.no_earlier_fence_after_a_later_one,
+        with_heard(*good().heard[BENCH], got(6.1, b"!" + T2.encode())),
+    ),
+    ("nobody has announced", judge.no_earlier_fence_after_a_later_one, with_heard(got(1.0, whole("d" * 12)))),
+    (
+        "was for bench-2",
+        judge.no_earlier_fence_after_a_later_one,
+        with_acts(act(1.9, "line", token=T1, session=ADA, fence=10, bench="bench-2", purpose="view"), without=["line"]),
+    ),
+    (
+        "came back after another",
+        judge.no_device_held_by_two,
+        with_heard(got(1.0, whole(T1) + b"halt\r" + whole(T3) + b"halt\r" + whole(T2))),
+    ),
+    ("began before the board was safe", judge.no_device_held_by_two, with_heard(*only_the_last_safe())),
+    ("open in processes", judge.no_device_held_by_two, changed(openers=[(3.0, BENCH, [1, 2])])),
+    (
+        "was never disposed",
+        judge.every_session_ended_once,
+        with_acts(act(3.0, "on_dispose", session=ADA), without=["on_dispose"]),
+    ),
+    ("is active at the end", judge.every_session_ended_once, changed(sessions={ADA: Kept(state="active")})),
+    ("is unknown at the end", judge.every_session_ended_once, changed(sessions={}, forgotten=[1.0])),
+    (
+        "has the states ending,expired,expired",
+        judge.every_session_ended_once,
+        changed(sessions=dict.fromkeys([ADA, BOB], Kept(state="expired", states=["ending", "expired", "expired"]))),
+    ),
+    (
+        "came 2 times",
+        judge.every_call_was_done_once,
+        with_heard(got(2.1, whole(T1) + whole(T1)), got(3.1, whole(T2)), got(6.0, whole(T3))),
+    ),
+    (
+        "was done and never came",
+        judge.every_call_was_done_once,
+        with_heard(got(2.1, whole(T2)), got(6.0, whole(T3) + b"halt\r")),
+    ),
+    (
+        "its call said CallExpiredError",
+        judge.every_call_was_done_once,
+        with_acts(act(2.2, "line failed", token=T1, error="CallExpiredError", message=""), without=["line done"]),
+    ),
+    (
+        "its call said ReservationLostError",
+        judge.every_call_was_done_once,
+        with_acts(
+            act(2.2, "line failed", token=T1, error="ReservationLostError", message="It is over. Nothing was done."),
+            without=["line done"],
+        ),
+    ),
+    ("began 2 times", judge.every_task_ran_once, with_acts(act(2.7, "task", task="t1", session=ADA, pid=2))),
+    (
+        "began 2 times in 1",
+        judge.every_task_ran_once,
+        dataclasses.replace(with_acts(act(2.7, "task", task="t1", session=ADA, pid=1)), forgotten=[2.6]),
+    ),
+    ("is running at the end", judge.every_task_ran_once, changed(tasks={"t1": "running"})),
+    ("did not come to its end", judge.every_task_ran_once, with_acts(without=["task done"])),
+    ("no answer to start", judge.the_rlms_could_act, with_asked(asked(2.0, "start", 0, "refused"))),
+    (
+        "no answer to start",
+        judge.the_rlms_could_act,
+        with_asked(
+            asked(2.0, "start", 0, "refused"),
+            faults=[
+                Fault(kind="web-kill", target="web-2", began=1.0, over=1.0),
+                Fault(kind="net-cut", target="web-1", began=1.0, over=1.0),
+                Fault(kind="web-kill", target="web-1", began=3.0, over=3.0),
+            ],
+        ),
+    ),
+    ("start was answered", judge.the_rlms_could_act, with_asked(asked(2.0, "start", 500, "<html>"))),
+    ("start was answered", judge.the_rlms_could_act, with_asked(asked(2.0, "start", 200, {"url": "x"}))),
+    ("start was answered", judge.the_rlms_could_act, with_asked(asked(2.0, "start", 503, {"message": "full"}))),
+    ("status was answered", judge.the_rlms_could_act, with_asked(asked(2.0, "status", 503, {"should_finish": 2}))),
+    ("status was answered", judge.the_rlms_could_act, with_asked(asked(2.0, "status", 200, {"message": "hm"}))),
+    ("dispose was answered", judge.the_rlms_could_act, with_asked(asked(2.0, "dispose", 503, {"error": True}))),
+    ("was not found", judge.finished_means_safe, with_asked(asked(4.6, "dispose", 200, {"message": "Not found"}, ADA))),
+    (
+        "came after it was finished",
+        judge.finished_means_safe,
+        with_asked(asked(3.1, "dispose", 200, DELETED, ADA)),
+    ),
+    ("finished before the board was safe", judge.finished_means_safe, with_heard(*only_the_last_safe())),
+    *((text, judge.no_device_held_by_two, record) for text, record in CAME_BACK),
+    *(("came after it was finished", judge.finished_means_safe, record) for _, record in CAME_BACK),
+)
+
+
+@pytest.mark.parametrize(("text", "found_by", "record"), BAD)
+def test_a_judge_finds_what_is_wrong(text: str, found_by: Callable[[Record], list[str]], record: Record) -> None:
+    assert any(text in complaint for complaint in found_by(record)), found_by(record)
+    assert found_by.__name__ in judge.complaints_about(record)
+
+
+EXCUSED: Sequence[tuple[Callable[[Record], list[str]], Record]] = (
+    (judge.every_session_ended_once, changed(sessions={}, forgotten=[9.0])),
+    (judge.every_task_ran_once, changed(tasks={"t1": ""}, forgotten=[9.0])),
+    (
+        judge.every_task_ran_once,
+        dataclasses.replace(with_acts(act(2.7, "task", task="t1", session=ADA, pid=2)), forgotten=[2.6]),
+    ),
+    (
+        judge.finished_means_safe,
+        with_asked(asked(4.6, "dispose", 200, {"message": "Not found"}, ADA), forgotten=[4.0]),
+    ),
+    (
+        judge.finished_means_safe,
+        changed(
+            heard={BENCH: only_the_last_safe()},
+            samples=[Sample(at=4.4, out_of_service={BENCH: "no host"})],
+        ),
+    ),
+    (
+        judge.finished_means_safe,
+        changed(
+            heard={BENCH: only_the_last_safe()},
+            asked=[asked(4.5, "dispose", 200, DELETED, ADA, out_of_service="bench-1/console offline: unplugged")],
+        ),
+    ),
+    (
+        judge.the_rlms_could_act,
+        with_asked(
+            asked(9.0, "start", 0, "refused"), faults=[Fault(kind="web-kill", target="web-1", began=3.0, over=3.0)]
+        ),
+    ),
+    (judge.no_device_held_by_two, ended_again("dispose", 6.5)),
+    (judge.finished_means_safe, ended_again("dispose", 6.5)),
+    (judge.the_rlms_could_act, changed(acts=[act(1.0, "exit")], asked=[asked(9.0, "start", 0, "refused")])),
+    (
+        judge.every_call_was_done_once,
+        changed(
+            heard={BENCH: [got(3.1, whole(T2)), got(6.0, whole(T3))]},
+            faults=[Fault(kind="device-unplug", target=BENCH, began=2.0, over=4.0)],
+        ),
+    ),
+)
+
+
+@pytest.mark.parametrize(("found_by", "record"), EXCUSED)
+def test_a_judge_knows_what_labkit_does_not_promise(found_by: Callable[[Record], list[str]], record: Record) -> None:
+    assert found_by(record) == []

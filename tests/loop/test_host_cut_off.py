@@ -1,0 +1,77 @@
+"""A host that is cut off: no store, no beat, or asleep. Its devices are safe in time, and nothing old is run."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import DeviceError
+from labkit.store.connection import Store
+from labkit.testing.store import StoreServer
+from tests.loop.host_bench import HostBench, Node, Skipping
+from tests.loop.host_bench import lab as lab
+from tests.toy import GUARD, wait_until
+
+
+def test_host_asks_a_store_nothing_that_has_not_answered_for_a_while(lab: HostBench) -> None:
+    """Each question may wait for seconds, and the devices are to be safe in time."""
+    clock = Skipping()
+    node = Node(lab, clock=clock).up()
+    lab.wait_ok()
+    node.process._threads[0].stop()
+    node.process._threads[0].join(GUARD)  # no beats from here on
+    (runner,) = node.host.runners
+    with runner.telling:  # its first word is said, and the store's answer to that was heard
+        clock.skipped = 3.0
+    node.host._reports.want(runner)
+    node.host._look_after(threading.Event())
+    assert node.host._reports.unsaid() == [runner]
+    clock.skipped = 0.0
+    node.process._beat(first=False)
+    with runner.telling:
+        node.host._look_after(threading.Event())  # somebody tells already; who waits for that waits twice as long
+    wait_until(lambda: node.host._wake.set() or not node.host._reports.unsaid(), "the word")  # type: ignore[func-returns-value]
+
+
+def test_host_without_the_store_makes_safe_and_closes(tmp_path: Path) -> None:
+    with StoreServer(append_only=True) as server:
+        store = Store(server.url, "lab")
+        store.command("CONFIG", "SET", "appendfsync", "always")
+        with HostBench(tmp_path, store) as lab:
+            Node(lab, safe_after=1.5).up()
+            lab.wait_ok()
+            server.stop()
+            wait_until(lambda: lab.world.acts[-1] == "close", "the closing")
+            assert lab.world.acts == ["open", "safe", "safe", "close"]
+            server.start()
+            wait_until(lambda: lab.world.count("open") == 2, "the second opening")
+            lab.wait_ok()
+            assert lab.world.open_now == 1
+
+
+def test_process_that_was_taken_for_dead_claims_anew(tmp_path: Path, store: Store) -> None:
+    with HostBench(tmp_path, store) as lab:
+        node = Node(lab).up()
+        lab.wait_ok()
+        name, claim = node.process.id, node.host.benches["bench-1"].claim
+        store.command("ZREM", store.keys["processes"], name)
+        wait_until(lambda: node.process.id != name, "the new name")
+        wait_until(lambda: (b := node.host.benches.get("bench-1")) and b.claim > claim, "the new claim")
+        lab.wait_ok()
+        assert lab.world.acts[:4] == ["open", "safe", "safe", "close"]
+
+
+def test_process_that_slept_runs_no_old_call(tmp_path: Path, store: Store) -> None:
+    clock = Skipping()
+    with HostBench(tmp_path, store) as lab:
+        node = Node(lab, clock=clock).up()
+        lab.wait_ok()
+        _, fence = lab.session()
+        node.process._threads[0].stop()
+        node.process._threads[0].join(10)  # no beats from here on
+        clock.skipped = 5.0
+        with pytest.raises(DeviceError, match=r"lost touch|not done"):
+            lab.call(fence, "write", "blind", seconds=30.0)
+        assert "blind" not in lab.world.acts

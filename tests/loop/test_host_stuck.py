@@ -1,0 +1,129 @@
+"""A host with a device that hangs: its bench is kept from everybody, others go on, the process wants replacement."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from pathlib import Path
+
+import pytest
+
+from labkit.store.connection import Store
+from labkit.threads import LabThread
+from tests.kernel_wait import KernelWait
+from tests.loop.host_bench import HostBench, Node
+from tests.loop.host_bench import lab as lab
+from tests.toy import GUARD, wait_until
+
+
+def test_bench_whose_device_hangs_is_kept_locked_until_it_comes_back(
+    lab: HostBench, impatient: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = Node(lab).up()
+    lab.wait_ok()
+    _, fence = lab.session()
+    gate = lab.world.hold("hang")
+    lab.submit(fence, "hang")
+    wait_until(lambda: "hang hangs" in lab.world.acts, "the call")
+    with caplog.at_level(logging.ERROR):
+        node.host._drop(["bench-1"], "test", 0.2)
+    assert "bench kept" in caplog.text
+    path = lab.folder / "instance" / "hosts" / "bench-1.lock"
+    with open(path) as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    node.host._wake.set()
+    assert node.host.wants_replacement
+    assert lab.world.count("open") == 1
+    gate.set()
+    wait_until(lambda: node.host._wake.set() or node.host.benches, "the bench")  # type: ignore[func-returns-value]
+    lab.wait_condition("ok")
+    assert lab.world.open_now == 1
+
+
+def test_host_wants_replacement_only_when_nothing_is_in_use(lab: HostBench, impatient: None) -> None:
+    node = Node(lab).up()
+    lab.wait_ok()
+    assert not node.host.wants_replacement
+    session, fence = lab.session()
+    lab.world.hold("hang")
+    lab.submit(fence, "hang")
+    wait_until(lambda: "hang hangs" in lab.world.acts, "the call")
+    lab.release(session, lab.end(session))
+    lab.wait_condition("faulty")
+    wait_until(lambda: lab.device().hold == "none", "the release")
+    wait_until(lambda: node.host.wants_replacement, "the wish")
+
+
+def test_host_wants_no_replacement_while_a_thread_hangs_in_the_kernel(
+    lab: HostBench, impatient: None, tmp_path: Path
+) -> None:
+    """An exec would wait for that thread, with all others gone and no host left."""
+    with KernelWait(tmp_path) as wait:
+        node = Node(lab).up()
+        lab.wait_ok()
+        session, fence = lab.session()
+        lab.world.toys[-1]._pass = lambda what: wait.hang() if what == "hang" else None  # type: ignore[method-assign]
+        lab.submit(fence, "hang")
+        (runner,) = node.host.runners
+        wait_until(lambda: runner.thread.unkillable, "the wait in the kernel")
+        lab.release(session, lab.end(session))
+        lab.wait_condition("faulty")
+        wait_until(lambda: runner.free, "the news of the release")
+        assert node.host.stuck == [runner]
+        assert not node.host.wants_replacement
+    lab.wait_ok()
+    assert node.host.stuck == []
+
+
+def test_bench_that_hangs_holds_up_no_other_one_at_the_stop(tmp_path: Path, store: Store, impatient: None) -> None:
+    with HostBench(tmp_path, store, ("bench-1", "bench-2")) as lab:
+        node = Node(lab).up()
+        lab.wait_ok("bench-1")
+        lab.wait_ok("bench-2")
+        _, fence = lab.session("bench-1")
+        lab.world.hold("hang")
+        lab.submit(fence, "hang")
+        wait_until(lambda: "hang hangs" in lab.world.acts, "the call")
+        node.host.runners[0].raise_fence(fence + 1)
+        wait_until(lambda: node.host.runners[0].stuck, "the hanging")
+        stopping = LabThread("stop", lambda _: node.host.stop(600.0))
+        stopping.start()
+        assert lab.wait_condition("offline", "bench-2").reason == "its host was stopped"
+        wait_until(lambda: not stopping.is_alive(), "the end of the stop, though bench-1 hangs")
+        assert list(node.host._closing.kept) == ["bench-1"]
+        assert lab.device("bench-1").condition == "faulty"
+
+
+def test_bench_that_is_kept_is_given_to_nobody_also_where_its_word_comes_late(lab: HostBench, impatient: None) -> None:
+    node = Node(lab).up()
+    lab.wait_ok()
+    (runner,) = node.host.runners
+    lab.world.hold("make_safe")
+    runner.begin_stop("test")
+    wait_until(lambda: "make_safe hangs" in lab.world.acts, "the last making safe")
+    now = runner._occupation.now
+    assert now is not None
+    with runner.telling:  # as if the store were slow
+        now.until = 0.0
+        runner.enforce()
+        wait_until(lambda: runner.stuck, "the hanging")
+        dropping = LabThread("drop", lambda _: node.host._drop(["bench-1"], "test", 600.0))
+        dropping.start()
+        wait_until(lambda: node.host._closing.kept, "the bench to be kept")
+    dropping.join(GUARD)
+    assert lab.wait_condition("faulty").blame == "driver"
+
+
+def test_last_making_safe_that_hangs_is_interrupted_when_its_time_is_over(
+    tmp_path: Path, store: Store, impatient: None
+) -> None:
+    """The beat, which looks at such limits, concerns a host no more that stops."""
+    with HostBench(tmp_path, store) as lab:
+        node = Node(lab, release_timeout=0.05).up()
+        lab.wait_ok()
+        lab.world.hold("make_safe")
+        stopping = LabThread("stop", lambda _: node.host.stop(600.0))
+        stopping.start()
+        wait_until(lambda: "interrupt" in lab.world.acts, "the interruption")
+        wait_until(lambda: not stopping.is_alive(), "the end of the stop")
+        assert node.host.stuck

@@ -1,0 +1,207 @@
+"""A lab on the real store together with its model, at a time of its own; processes that beat, pause, die, come back.
+
+Each step does to the model what it does to the store, and asserts that both answer the same. `agrees()` compares all
+that is there. The machines choose which steps come, in which order, with which arguments.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+
+from labkit.store.calls import Calls
+from labkit.store.connection import Store
+from labkit.store.processes import Processes
+from labkit.store.reservations import Reservations
+from labkit.store.sessions import Sessions
+from labkit.store.tasks import TaskStore
+from tests.model.facts import GONE, TICK, Facts
+from tests.model.seen import Copy, Seen
+
+START = 1_800_000_000.0
+
+
+class Lab:
+    """The lab, its model `facts`, and all that anybody ever knew: names of processes, fences, claims."""
+
+    def __init__(self, url: str):
+        self.store = Store(url, f"model-{secrets.token_hex(4)}", now=START)
+        self.store.command("FLUSHALL")
+        self.sessions = Sessions(self.store)
+        self.reservations = Reservations(self.store)
+        self.processes = Processes(self.store)
+        self.tasks = TaskStore(self.store)
+        self.calls = Calls(self.store)
+        self.facts = Facts()
+        self.names: list[str] = []
+        self.highest_fence = 0
+        self.told: dict[str, int] = {}
+        """What each process knows of the highest fence, from its claims and from the answers to its beats."""
+        self._latest = self._ever = START
+        self._copy: tuple[Copy, Facts, float] | None = None
+
+    def close(self) -> None:
+        self.store.close()
+
+    # -- time
+
+    @property
+    def now(self) -> float:
+        assert self.store.now is not None
+        return self.store.now
+
+    def pass_time(self, seconds: float) -> None:
+        """Time moves on, or with a negative number of seconds the store's clock is set back."""
+        self._latest = max(self._latest, self.now)
+        self._ever = max(self._ever, self.now)
+        self.store.now = self.now + round(seconds / TICK) * TICK
+
+    @property
+    def latest(self) -> float:
+        """The latest time from which anything in the store may still be."""
+        return max(self._latest, self.now)
+
+    @property
+    def may_go_back(self) -> bool:
+        """Not while the clock is behind one of its earlier times: a store that loses both has nothing to go by."""
+        return self.now >= self._ever
+
+    @property
+    def may_set_back(self) -> bool:
+        """Not while the store knows less than the highest fence: the next beat of a host tells it."""
+        return int(self.store.command("HGET", self.store.keys["lab"], "fence")) >= self.highest_fence
+
+    def new_fence(self, fence: int) -> int:
+        """A fence that was given out: higher than any other that ever was."""
+        assert fence > self.highest_fence, "a fence was given out twice, or fell"
+        self.highest_fence = fence
+        return fence
+
+    def hidden_fence(self) -> int:
+        """A fence that a script has taken and did not tell."""
+        return self.new_fence(int(self.store.command("HGET", self.store.keys["lab"], "fence")))
+
+    # -- processes
+
+    def new_process(self, roles: str = "") -> str:
+        name = f"here:{len(self.names)}:aa"
+        self.names.append(name)
+        assert self.beat(name, first=True, roles=roles)
+        return name
+
+    def alive(self, process: str) -> bool:
+        return self.facts.alive(process, self.now)
+
+    def beat(
+        self,
+        process: str,
+        *,
+        first: bool = False,
+        roles: str = "",
+        fence: int = 0,
+        benches: dict[str, int] | None = None,
+    ) -> bool:
+        """One beat, on time or late. Returns False where the process counts as gone."""
+        facts, benches = self.facts, benches or {}
+        seen = Seen(self.store)
+        known = int(seen.hash("lab").get("fence", "0"))
+        back = fence > known
+        news = self.processes.beat(process, first=first, roles=roles, highest_fence=fence, benches=benches)
+        if not first and not self.alive(process):
+            assert news is None, "a process that was taken for dead goes on under its name"
+            return False
+        assert news is not None
+        assert news.went_back is back
+        due = seen.scores("deadlines")
+        early = [session for session, at in due.items() if at <= self.now]
+        assert set(news.due) >= set(early)
+        assert set(news.due) <= set(due)
+        stood = {
+            name: (facts.benches[name].process, facts.benches[name].claim) for name in benches if name in facts.benches
+        }
+        assert news.benches == {name: stood.get(name) == (process, claim) for name, claim in benches.items()}
+        mine = [name for name, mine in news.benches.items() if mine]
+        assert {device: (hold.state, hold.fence, hold.session) for device, hold in news.holds.items()} == {
+            f"{name}/{device}": (hold.state, hold.fence, hold.session)
+            for name in mine
+            for device, hold in facts.benches[name].holds.items()
+        }
+        for hold in news.holds.values():
+            self.told[process] = max(self.told.get(process, 0), hold.fence)
+            session = facts.sessions.get(hold.session)
+            live = session is not None and session.state == "active" and not session.over(self.now)
+            assert hold.until == (session.deadline if session and live and hold.state == "reserved" else 0)
+        gone = {name for name in facts.beats if name != process and not self.alive(name)}
+        assert set(news.gone) <= gone
+        assert len(news.gone) >= min(20, len(gone)), "nobody is told who is to be buried"
+        facts.beats[process], facts.roles[process] = self.now, roles
+        self._latest = min(self._latest, self.now + GONE)  # had the clock been set back by more, this beat has seen it
+        for name in mine:
+            facts.benches[name].seen = self.now
+        return True
+
+    def has_beaten(self, process: str) -> None:
+        """A process has beaten all the while: what its next beat finds."""
+        self.store.command("ZADD", self.store.keys["processes"], "XX", self.now, process)
+        if process in self.facts.beats:
+            self.facts.beats[process] = self.now
+
+    def leave(self, process: str) -> None:
+        """A process ends in order: it counts as gone at once."""
+        self.processes.leave(process)
+        if process in self.facts.beats:
+            self.facts.beats[process] = 0.0
+        self.facts.roles.pop(process, None)
+
+    def bury(self, process: str) -> None:
+        """Bury a process, which may be alive, or buried long ago."""
+        facts = self.facts
+        found = self.tasks.bury(process)
+        if self.alive(process):
+            assert found is None
+            return
+        assert found is not None
+        owned = [name for name, task in facts.tasks.items() if (task.status, task.owner) == ("running", process)]
+        assert set(found) == {name for name in owned if not facts.unread(name)}
+        for name in owned:
+            facts.settle(name, self.now)
+        facts.sleeping = [(runner, owner) for runner, owner in facts.sleeping if owner != process]
+        facts.beats.pop(process, None)
+        facts.roles.pop(process, None)
+
+    # -- the store
+
+    def keep_copy(self) -> None:
+        """A replica has all that there is by now."""
+        self._copy = Copy(self.store), copy.deepcopy(self.facts), self.latest
+
+    def restart(self) -> None:
+        """The store starts again with its file: it has everything but the scripts."""
+        self.store.command("SCRIPT", "FLUSH")
+
+    def go_back(self) -> None:
+        """The replica takes over: what came after its copy was made is gone. What processes know they still know."""
+        if self._copy is not None:
+            self._copy[0].bring_back()
+            self.facts = copy.deepcopy(self._copy[1])
+            self._latest = max(self._latest, self._copy[2])
+            self.store.command("SCRIPT", "FLUSH")
+
+    def seen(self) -> Seen:
+        return Seen(self.store)
+
+    def forget_session(self, name: str) -> None:
+        """The time is over for which an expired session is kept, and so it is for its tasks that have ended."""
+        keys = self.store.keys
+        ended = [
+            task for task in self.facts.sessions.pop(name).tasks if self.facts.tasks[task].status in ("done", "failed")
+        ]
+        families = [keys.of(family, name) for family in ("session", "data", "events", "session_tasks")]
+        self.store.command("DEL", *families, *(keys.of("task", task) for task in ended))
+        for task in ended:
+            del self.facts.tasks[task]
+
+    @property
+    def gone(self) -> list[str]:
+        """Processes that are listed and count as gone."""
+        return [name for name in self.facts.beats if not self.alive(name)]

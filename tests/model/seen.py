@@ -1,0 +1,85 @@
+"""All that a lab has in its store at one moment, as plain Python; and a copy of it, to which a store can go back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.store.connection import Store, record, text
+
+ALL = """
+local found = {}
+for i, key in ipairs(redis.call("KEYS", ARGV[1])) do
+  local kind = redis.call("TYPE", key).ok
+  local value
+  if kind == "hash" then value = redis.call("HGETALL", key)
+  elseif kind == "list" then value = redis.call("LRANGE", key, 0, -1)
+  elseif kind == "zset" then value = redis.call("ZRANGE", key, 0, -1, "WITHSCORES")
+  elseif kind == "stream" then value = { redis.call("XLEN", key) }
+  else value = { redis.call("GET", key) } end
+  found[i] = { key, redis.call("TTL", key), value }
+end
+return cjson.encode(found)
+"""
+COPY = """
+local found = {}
+for i, key in ipairs(redis.call("KEYS", ARGV[1])) do
+  found[i] = { key, redis.call("PTTL", key), redis.call("DUMP", key) }
+end
+return found
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """ttl: seconds, -1 none."""
+
+    ttl: int
+    value: Sequence[Any]
+
+
+class Seen:
+    """What there is, by the names of `labkit.store.keys`; what is not there is empty."""
+
+    def __init__(self, store: Store):
+        start = store.keys["lab"].removesuffix("lab")
+        self.keys = {
+            key.removeprefix(start): Key(ttl=ttl, value=value)
+            for key, ttl, value in json.loads(store.command("EVAL", ALL, 0, f"{start}*"))
+        }
+
+    def hash(self, name: str) -> dict[str, str]:
+        return record(self.keys[name].value) if name in self.keys else {}
+
+    def list(self, name: str) -> list[str]:
+        return [text(item) for item in self.keys[name].value] if name in self.keys else []
+
+    def scores(self, name: str) -> dict[str, float]:
+        return {member: float(score) for member, score in self.hash(name).items()}
+
+    def ttl(self, name: str) -> int | None:
+        """Seconds, -1 none; None: there is no such key."""
+        return self.keys[name].ttl if name in self.keys else None
+
+    def family(self, name: str) -> dict[str, str]:
+        """The members of a family that there are -> the names of their keys."""
+        return {key.removeprefix(f"{name}:"): key for key in self.keys if key.startswith(f"{name}:")}
+
+
+class Copy:
+    """A copy of all that a lab has, as a replica has it."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._all = f"{store.keys['lab'].removesuffix('lab')}*"
+        self._kept = store.command("EVAL", COPY, 0, self._all)
+
+    def bring_back(self) -> None:
+        """From now on this is what the lab has."""
+        there = self._store.command("KEYS", self._all)
+        if there:
+            self._store.command("DEL", *there)
+        for key, ttl, value in self._kept:
+            self._store.command("RESTORE", key, max(0, ttl), value)

@@ -1,0 +1,111 @@
+"""A whole lab on a real port for attacks on it: three benches, two sessions that go on, one that is over.
+
+It has every blueprint that labkit has, and two guarded views of its own. Used by all tests of this folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.serving import make_server
+
+from labkit import requires_active, requires_login
+from labkit.cli.home import home_blueprint
+from labkit.store.sessions import SessionState
+from labkit.web.demo import demo_blueprint
+from tests.small_lab import CREDENTIALS, SmallLab
+from tests.toy import GUARD, wait_until
+from tests.web.malformed import kept
+
+
+def basic(text: str) -> str:
+    """The header that sends a name and a password."""
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+class BusyLab(SmallLab):
+    """Sessions: `own` and `other`, with a bench each, and `expired`. `ready` makes those anew that have ended."""
+
+    def __init__(self, folder: Path, url: str, **config: Any):
+        unlimited: dict[str, Any] = {f"LABKIT_MOST_{what}": 0 for what in ("REQUESTS", "SOCKETS", "EVENTS")}
+        super().__init__(folder, url, devices=["toy"], benches=3, **unlimited, **config)
+        (folder / "static").mkdir(exist_ok=True)
+        (folder / "static" / "lab.txt").write_text("of the lab itself\n")
+        self.app.register_blueprint(demo_blueprint(self.lab, 60.0))
+        self.app.register_blueprint(home_blueprint(self.lab))
+        self.view("/active", requires_active(lambda: "active"), methods=["GET", "POST"])
+        self.view("/login", requires_login(lambda: "login"), methods=["GET", "POST"])
+        self.own = self.other = self.expired = ""
+        self._server = make_server("127.0.0.1", 0, self.app, threaded=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    @property
+    def port(self) -> int:
+        return int(self._server.port)
+
+    def __enter__(self) -> BusyLab:
+        self._thread.start()
+        self.up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join(GUARD)
+        self._server.server_close()
+        super().__exit__(kind, error, trace)
+
+    def ready(self) -> BusyLab:
+        """Have the three sessions, and nobody on the third bench."""
+        if not self.expired:
+            self.expired = self._start_soon()
+            self.end(self.expired)
+        for name in ("own", "other"):
+            if not getattr(self, name) or self.state(getattr(self, name)) is not SessionState.ACTIVE:
+                setattr(self, name, self._start_soon())
+        self._only(self.own, self.other)
+        return self
+
+    def _start_soon(self) -> str:
+        """Start a session; where this process has been kept waiting for so long that its benches count as left alone,
+        as soon as it has them again."""
+        answer = wait_until(lambda: (given := self.post_start(length=1000)).status_code == 200 and given, "a start")
+        return str(answer.get_json()["session_id"])
+
+    def _only(self, *sessions: str) -> None:
+        """End every other session, and wait until all is at rest."""
+        benches = {bench for session in sessions for bench in self.read(session).fences}
+        for session in self._holding() - set(sessions):
+            self.end(session)
+        for bench in {"bench-1", "bench-2", "bench-3"} - benches:
+            self.wait_free(bench)
+
+    def _holding(self) -> set[str]:
+        return {device.session for bench in self.benches().values() for device in bench.devices if device.session}
+
+    def end(self, session: str) -> None:
+        self.lab.sessions.exit(session)
+        self.wait_state(session, SessionState.EXPIRED)
+
+    def bench_of(self, session: str) -> str:
+        (bench,) = self.read(session).fences
+        return bench
+
+    def cookie(self, session: str) -> str:
+        """The cookie of a browser that has come in by the link of a session."""
+        signer = SecureCookieSessionInterface().get_signing_serializer(self.app)
+        assert signer is not None
+        return f"session={signer.dumps({'weblab_session_id': session})}"
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that the store keeps, and what has reached the devices."""
+        return {**kept(self), "acts": {name: list(world.acts) for name, world in self.worlds.items()}}
+
+
+RIGHT = CREDENTIALS["Authorization"]

@@ -1,0 +1,72 @@
+"""What labkit's own answers carry: they are not kept, nothing foreign is loaded, and no version is told."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.security.access_table import ROUTES
+from tests.security.busy_lab import BusyLab
+from tests.security.test_access_table import ask
+
+OWN = [(endpoint, row) for endpoint, rows in ROUTES.items() for row in rows if "." in endpoint]
+FILES = ("labkit.static", "labkit.panel")
+WHO = ("anonymous", "rlms", "expired", "own")
+Answers = list[tuple[str, TestResponse]]
+
+
+@pytest.fixture(scope="module")
+def answers(lab: BusyLab) -> Answers:
+    """What everybody gets from every route of labkit's own, by GET and by a method that none has."""
+    lab.ready()
+    return [(endpoint, ask(lab, who, how, row)) for endpoint, row in OWN for who in WHO for how in ("GET", "BREW")]
+
+
+def policy(answer: TestResponse) -> dict[str, set[str]]:
+    parts = [part.split() for part in answer.headers["Content-Security-Policy"].split(";")]
+    return {name: set(sources) for name, *sources in parts}
+
+
+def test_nothing_that_is_anybodys_is_kept_or_passed_on(answers: Answers) -> None:
+    for endpoint, answer in answers:
+        if answer.status_code in (404, 405) or endpoint in FILES:
+            continue
+        assert answer.headers["Cache-Control"] == "no-store", (endpoint, answer.status_code)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff", endpoint
+        if not endpoint.startswith("weblab_rlms."):
+            assert answer.headers["Referrer-Policy"] in ("no-referrer", "same-origin"), endpoint
+
+
+def test_link_of_a_session_is_passed_on_to_nobody(lab: BusyLab) -> None:
+    for path in (f"/callback/{lab.ready().own}", "/callback/nobody"):
+        for method in ("GET", "HEAD"):
+            answer = lab.client().open(path, method=method)
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert answer.headers["Referrer-Policy"] in ("no-referrer", "same-origin")
+    assert lab.client().get(f"/callback/{lab.own}").headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_pages_load_only_what_is_the_labs_and_no_script_stands_in_them(answers: Answers) -> None:
+    pages = [one for _, one in answers if one.mimetype == "text/html" and one.status_code in (200, 403)]
+    assert len(pages) > 10
+    for page in pages:
+        rules = policy(page)
+        assert (rules["default-src"], rules["script-src"], rules["base-uri"]) == ({"'none'"}, {"'self'"}, {"'none'"})
+        assert (rules["form-action"], rules["connect-src"]) == ({"'self'"}, {"'self'"})
+        assert not set.union(*rules.values()) & {"*", "'unsafe-eval'", "http:", "https:", "blob:"}
+        assert not re.search(r"\son\w+=|javascript:", page.text)
+        for tag in re.findall(r"<script[^>]*>", page.text):
+            assert 'src="/labkit/static/' in tag or 'type="application/json"' in tag, tag
+        for address in re.findall(r"<(?:link|img|iframe)[^>]* (?:src|href)=\"([^\"]*)\"", page.text):
+            assert address.startswith("/labkit/static/"), address
+
+
+def test_no_answer_tells_a_version(answers: Answers) -> None:
+    for endpoint, answer in answers:
+        if endpoint not in FILES:
+            told = f"{answer.headers}{answer.text}"
+            assert not re.search(r"werkzeug|gunicorn|python/|flask/|x-powered-by", told, re.IGNORECASE), endpoint
+            assert f"labkit {version('labkit')}" not in told

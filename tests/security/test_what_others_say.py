@@ -1,0 +1,167 @@
+"""What a device, a plugin, a student or an RLMS says is shown as text: on pages, in logs, on terminals."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import io
+import json
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from labkit.commands.logs import LineFormatter
+from labkit.commands.terminal import escape
+from labkit.errors import DeviceOfflineError
+from tests.security.busy_lab import BusyLab
+from tests.toy import wait_until
+
+NASTY = [
+    "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "'-alert(1)-'",
+    "{{ 7 * 7 }}", "{% raw %}", "<!--<script>", "]]>", "\u2028alert(1)", "&lt;b&gt;", "</title><b>", "${7*7}",
+    "`", "\\u003cb\\u003e",
+]  # fmt: skip
+ACTS = [
+    "\x1b[2J", "\x1b]0;title\x07", "\x1b]52;c;ZXZpbA==\x07", "\x9b2J", "\x9d0;x\x9c", "\x08\x08", "\r", "\x00", "\x7f",
+    "\x1b[8m", "\u202eevil", "\u2066x", "\x85", "\u2028", "\x1bP$q\x1b\\", "\x0c", "\x0b",
+]  # fmt: skip
+SEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+FORGED = "2026-01-01 00:00:00Z INFO    session ended session=000000000000 reason=admin"
+
+
+@pytest.fixture(name="lab")
+def ready_lab(lab: BusyLab) -> BusyLab:
+    return lab.ready()
+
+
+# -- pages
+
+
+@pytest.mark.parametrize("text", NASTY, ids=ascii)
+def test_what_an_rlms_says_is_text_on_every_page(lab: BusyLab, text: str) -> None:
+    server = {"request.full_name": text, "request.username": text, "request.locale": text}
+    session = lab.start(server=server, client={text: text}, back=f"https://rlms.example/?{text}")
+    student = lab.student(session)
+    page = student.get("/labkit/").text
+    lab.end(session)
+    ended = student.get("/labkit/ended").text
+    for shown in (page, ended):
+        assert "alert(1)</script>" not in shown
+        assert not re.search(r"<(?:img|svg|b)\b", shown)
+        assert re.findall(r"<script[^>]*>", shown) == [
+            tag
+            for tag in re.findall(r"<script[^>]*>", shown)
+            if 'type="module"' in tag or 'type="application/json"' in tag
+        ]
+    (data,) = re.findall(r'<script type="application/json" id="page-data">(.*?)</script>', page, re.DOTALL)
+    assert json.loads(data)["username"] == text
+
+
+def test_what_a_device_says_is_text_on_the_page(lab: BusyLab) -> None:
+    student = lab.student(lab.own)
+    text = " ".join(NASTY)
+
+    def told() -> Any:
+        page = student.get("/labkit/").text
+        (data,) = re.findall(r'id="page-data">(.*?)</script>', page, re.DOTALL)
+        return next((page for one in json.loads(data)["devices"] if "alert(1)" in one["reason"]), None)
+
+    with failing(lab, lab.bench_of(lab.own), text):
+        page = wait_until(told, "the reason")
+        assert "alert(1)</script>" not in page
+        assert not re.search(r"<(?:img|svg|b)\b", page)
+
+
+@contextlib.contextmanager
+def failing(lab: BusyLab, bench: str, text: str) -> Iterator[None]:
+    """A device that has gone, and that says something of it."""
+    world = lab.worlds[f"{bench}/toy"]
+    world.failing["open"] = DeviceOfflineError(text)
+    world.toys[-1].link.lost(text)
+    try:
+        yield
+    finally:
+        del world.failing["open"]
+        wait_until(lambda: lab.benches()[bench].devices[0].condition == "ok", "the device")
+
+
+@pytest.mark.parametrize("path", ["/labkit/demo", "/", "/labkit/", "/callback/nobody", "/labkit/nothing<script>"])
+def test_what_stands_in_an_address_is_not_on_the_page(lab: BusyLab, path: str) -> None:
+    query = "?a=<script>alert(1)</script>&\"'><svg onload=alert(1)>"
+    for accept in ("text/html", "*/*"):
+        text = lab.client().get(path + query, headers={"Accept": accept, "Referer": f"http://x/{query}"}).text
+        assert "alert(1)" not in html.unescape(text)
+
+
+def test_title_of_the_lab_is_text(lab: BusyLab) -> None:
+    own = lab.lab.app.config.get("LABKIT_TITLE")
+    assert own is None  # of the app: its name; the owner's word, which is escaped all the same, see the templates
+    templates = Path(__file__).parents[2] / "labkit" / "web" / "templates" / "labkit"
+    for template in templates.glob("*.html"):
+        assert "|safe" not in template.read_text().replace(" ", ""), template.name
+        assert "autoescapefalse" not in template.read_text().replace(" ", ""), template.name
+
+
+# -- logs
+
+
+@pytest.mark.parametrize("text", ACTS, ids=ascii)
+@pytest.mark.parametrize("colored", [True, False])
+def test_nothing_in_a_log_acts_on_the_terminal(text: str, colored: bool) -> None:
+    record = logging.LogRecord("x", logging.INFO, "x.py", 1, "device changed reason=%s", (f"a{text}b",), None)
+    line = LineFormatter("loop", colored=colored).format(record)
+    bare = line.replace("\x1b[2m", "").replace("\x1b[0m", "") if colored else line
+    assert not SEEN.search(bare)
+    assert "device changed reason=a" in bare
+
+
+def test_nothing_in_a_log_passes_for_a_line_of_its_own() -> None:
+    for ends in ("\n", "\r\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"):
+        try:
+            raise ValueError(f"no such thing{ends}{FORGED}")
+        except ValueError as error:
+            facts = (type(error), error, error.__traceback__)
+            record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "start failed error=%s", (error,), facts)
+        lines = LineFormatter("", colored=False).format(record).splitlines()
+        assert [line for line in lines if line.startswith("2026-01-01")] == []
+        assert all(line.startswith("    ") for line in lines[1:])
+
+
+def test_reason_of_a_device_is_one_line_that_acts_on_nothing_wherever_it_is_read(lab: BusyLab) -> None:
+    bench = lab.bench_of(lab.own)
+    with failing(lab, bench, f"a\x1b]52;c;ZXZpbA==\x07b\n{FORGED}\x9b2J"):
+        devices = wait_until(lambda: [d for d in lab.benches()[bench].devices if "52;c" in d.reason], "the reason")
+        assert devices[0].reason == f"a\\x1b]52;c;ZXZpbA==\\x07b {' '.join(FORGED.split())}\\x9b2J"
+
+
+def test_log_of_sessions_is_one_line_of_json_whatever_the_rlms_says(lab: BusyLab) -> None:
+    facts = {"request.experiment_id.experiment_name": f"x\n{FORGED}\x1b[2J", "request.experiment_id.category_name": "y"}
+    session = lab.start(server=facts)
+    lab.dispose(session)
+    (line,) = [line for line in lab.log if "disposed" in line and "2J" in line]
+    assert not SEEN.search(line)
+    assert "\n" not in line
+
+
+# -- terminals
+
+
+@pytest.mark.parametrize("text", [*ACTS, "[red]x[/]", "[link=https://evil.example]x[/link]"], ids=ascii)
+def test_nothing_in_a_table_acts_on_the_terminal(text: str) -> None:
+    console = Console(file=io.StringIO(), force_terminal=False, width=200)
+    console.print(f"[bold]bench-1/console[/] is faulty: {escape(f'a{text}b')}")
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert not SEEN.search(shown)
+    assert shown.startswith("bench-1/console is faulty: a")
+    assert ("red" in shown) == ("red" in text)
+
+
+def test_every_table_escapes_by_the_one_function() -> None:
+    for folder in ("cli", "commands"):
+        for path in (Path(__file__).parents[2] / "labkit" / folder).glob("*.py"):
+            assert "from rich.markup" not in path.read_text(), path

@@ -1,0 +1,259 @@
+"""What a page gets that sends too much over its socket, opens too many, or never comes in: on a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import websocket
+from werkzeug.serving import make_server
+
+from labkit.web import rates, visitors
+from labkit.web.sockets import MOST_UNSENT, LabSockets
+from tests.small_lab import SmallLab
+from tests.toy import GUARD, wait_until
+from tests.web.socket_lab import Browser
+from tests.web.test_malformed_pages import cookie
+from tests.web.test_socket_gate import PATH, ends, raw
+
+MakeLab = Callable[..., SmallLab]
+WRITE = '421["call",{"device":"toy","command":"write","args":[1]}]'
+
+
+class Served:
+    """A lab with a server of its own, and what connects to it."""
+
+    def __init__(self, lab: SmallLab, port: int, stack: contextlib.ExitStack):
+        self.lab = lab
+        self.port = port
+        self._stack = stack
+
+    def cookie(self, session: str) -> str:
+        return cookie(self.lab.app, {"weblab_session_id": session} if session else {})
+
+    def link(self, session: str, *, come_in: bool = True) -> websocket.WebSocket:
+        """A WebSocket that speaks frames."""
+        where = f"ws://127.0.0.1:{self.port}{PATH}"
+        link = websocket.create_connection(where, cookie=self.cookie(session), timeout=GUARD)
+        self._stack.callback(link.shutdown)
+        assert link.recv().startswith("0{")
+        if come_in:
+            link.send("40")
+            while not link.recv().startswith("40{"):  # what happens in the session may come first
+                pass
+        return link
+
+    def page(self, session: str) -> Browser:
+        browser = Browser(f"http://127.0.0.1:{self.port}", self.cookie(session))
+        browser.connect()
+        self._stack.callback(browser.close)
+        return browser
+
+    def refused(self, session: str) -> tuple[int, dict[str, str]]:
+        """Try to open a socket: status and headers of the refusal."""
+        with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
+            self.link(session)
+        headers = {name.title(): value for name, value in (refusal.value.resp_headers or {}).items()}
+        return refusal.value.status_code, headers
+
+
+@pytest.fixture
+def serve(make: MakeLab) -> Iterator[Callable[..., Served]]:
+    with contextlib.ExitStack() as stack:
+
+        def serve_lab(**config: Any) -> Served:
+            lab = make(devices=["toy"], benches=2, **config).up()
+            server = make_server("127.0.0.1", 0, lab.app, threaded=True)
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+            thread.start()
+            stack.callback(server.server_close)
+            stack.callback(thread.join, GUARD)
+            stack.callback(server.shutdown)
+            return Served(lab, server.port, stack)
+
+        yield serve_lab
+
+
+def answers(link: websocket.WebSocket, count: int) -> list[dict[str, Any]]:
+    """So many answers to events."""
+    found: list[dict[str, Any]] = []
+    while len(found) < count:
+        frame = link.recv()
+        assert frame != "", f"it ended after {len(found)} answers"
+        if isinstance(frame, str) and frame.startswith("431"):
+            found.append(json.loads(frame.removeprefix("431"))[0])
+    return found
+
+
+# -- events
+
+
+def test_events_beyond_the_limit_are_answered_with_an_error_and_do_nothing(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rates, "BURST_SECONDS", 20.0)
+    served = serve(LABKIT_MOST_EVENTS=1)
+    link = served.link(served.lab.start())
+    link.sock.sendall(raw(1, WRITE.encode()) * 120)
+    told = answers(link, 40)
+    kinds = [answer["error"]["kind"] for answer in told if not answer["ok"]]
+    assert set(kinds) == {"TooManyEvents"}
+    done = sum(world.count(1) for world in served.lab.worlds.values())
+    assert len(told) - len(kinds) <= done <= 30
+
+
+def test_flood_ends_the_connection_and_the_page_of_another_session_notices_nothing(
+    serve: Callable[..., Served], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    served = serve(LABKIT_MOST_EVENTS=100)
+    flooding, session = served.lab.start(), served.lab.start()
+    page = served.page(session)
+    link = served.link(flooding)
+    with contextlib.suppress(OSError):
+        for _ in range(30):
+            link.sock.sendall(raw(1, WRITE.encode()) * 200)
+    assert ends(link)
+    wait_until(lambda: "it did not come in, or sent on and on" in caplog.text)
+    assert page.ask("call", {"device": "toy", "command": "write", "args": ["hello"]}) == {"ok": True, "result": "hello"}
+    assert sum(world.count(1) for world in served.lab.worlds.values()) < 3000  # of the 6000
+    assert served.lab.status(flooding) == 5  # its session goes on: it may have been a mistake of a page
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_large_events_count_for_more(serve: Callable[..., Served]) -> None:
+    served = serve(LABKIT_MOST_EVENTS=100_000)
+    bucket = sockets_of(served).visitors._events
+    session = served.lab.start()
+    page = served.page(session)
+    page.ask("poll")
+    before = bucket._levels[session][0]
+    page.ask("poll", "x" * 900_000)
+    assert before - bucket._levels[session][0] > 50
+
+
+def test_flood_of_acknowledgements_and_of_frames_that_say_nothing_ends_too(serve: Callable[..., Served]) -> None:
+    served = serve(LABKIT_MOST_EVENTS=20)
+    session = served.lab.start()
+    for frame in ('42["ack",{"device":"bench-1/toy","feed":"received","cursor":"1:1"}]', "3", "6"):
+        link = served.link(session)
+        with contextlib.suppress(OSError):
+            for _ in range(40):
+                link.sock.sendall(raw(1, frame.encode()) * 500)
+        assert ends(link)
+
+
+# -- coming in
+
+
+def test_socket_too_many_is_told_to_wait_and_gets_in_when_another_one_has_gone(serve: Callable[..., Served]) -> None:
+    served = serve(LABKIT_MOST_SOCKETS=2)
+    session, other = served.lab.start(), served.lab.start()
+    first, second = served.page(session), served.page(session)
+    status, headers = served.refused(session)
+    assert (status, headers["Content-Type"]) == (429, "application/json")
+    assert int(headers["Retry-After"]) > 0
+    assert served.page(other).ask("poll")["ok"]
+    assert first.ask("poll")["ok"]
+    second.close()
+    wait_until(lambda: repr(sockets_of(served).visitors) == "<Visitors sessions=2 sockets=2>")
+    assert served.page(session).ask("poll")["ok"]
+
+
+def test_sockets_without_a_session_leave_places_for_those_with_one(serve: Callable[..., Served]) -> None:
+    served = serve(LABKIT_MOST_PAGES=8)
+    session = served.lab.start()
+    for _ in range(2):
+        served.link("", come_in=False)
+    assert served.refused("")[0] == 429
+    assert served.page(session).ask("poll")["ok"]
+
+
+def test_connection_that_does_not_come_in_is_closed(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitors, "ENTER_SECONDS", 0.0)
+    served = serve()
+    link = served.link(served.lab.start(), come_in=False)
+    link.send("3")
+    assert ends(link)
+    wait_until(lambda: repr(sockets_of(served).visitors) == "<Visitors sessions=0 sockets=0>")
+
+
+def test_who_is_in_may_ask_to_come_in_again_and_nothing_breaks(
+    serve: Callable[..., Served], caplog: pytest.LogCaptureFixture
+) -> None:
+    served = serve()
+    link = served.link(served.lab.start())
+    for _ in range(10):
+        link.send("40")
+    link.send('421["poll"]')
+    assert answers(link, 1)[0]["ok"]
+    link.send("41")
+    link.send("40")
+    while not link.recv().startswith("40{"):
+        pass
+    link.send('421["poll"]')
+    assert answers(link, 1)[0]["ok"]
+    assert [record for record in caplog.records if record.exc_info] == []
+    assert repr(sockets_of(served)).endswith("sockets=1>")
+
+
+@pytest.mark.parametrize("before", [[], ["40", "41"]])
+def test_event_with_bytes_of_who_is_not_in_ends_its_connection_without_an_error(
+    serve: Callable[..., Served], caplog: pytest.LogCaptureFixture, before: list[str]
+) -> None:
+    served = serve()
+    link = served.link(served.lab.start(), come_in=False)
+    for frame in before:
+        link.send(frame)
+    link.send('451-1["call",{"args":[{"_placeholder":true,"num":0}]}]')
+    with contextlib.suppress(OSError):
+        link.send_binary(b"\xff")
+    assert ends(link)
+    wait_until(lambda: repr(sockets_of(served).visitors) == "<Visitors sessions=0 sockets=0>")
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+# -- feeds
+
+
+def test_page_that_does_not_read_gets_no_more_feeds(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each subscription is sent what was kept; nothing must pile up for a page that has stopped reading."""
+    served = serve()
+    page = served.page(served.lab.start())
+    feed = {"device": "bench-1/toy", "feed": "received"}
+    assert page.ask("subscribe", feed)["ok"]
+    monkeypatch.setattr(sockets_of(served), "_unsent", lambda sid: MOST_UNSENT + 1)
+    error = page.ask("subscribe", feed)["error"]
+    assert "does not read" in error["message"]
+    assert page.ask("poll")["ok"]
+
+
+def test_messages_that_wait_for_a_page_are_counted(serve: Callable[..., Served]) -> None:
+    served = serve()
+    link = served.link(served.lab.start())
+    found = sockets_of(served)
+    (sid,) = found._transports
+    assert found._unsent(sid) == 0
+    filled = 0
+    while found._unsent(sid) <= MOST_UNSENT:  # nobody reads, and the kernel takes only so much
+        found._send(sid, "feed", {"data": "x" * 60_000})
+        filled += 1
+        assert filled < 2000
+    link.shutdown()
+    wait_until(lambda: not found._transports)
+    assert found._unsent(sid) == 0
+
+
+def sockets_of(served: Served) -> LabSockets:
+    found = served.lab.weblab._sockets
+    assert found is not None
+    return found

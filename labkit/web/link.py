@@ -57,7 +57,7 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
         """The next message; blocks until it is there (`timeout` means nothing). Errors: `ConnectionClosed`."""
         while not self.input_buffer:
             if not self.connected:
-                self._end()
+                self.end()
                 raise simple_websocket.ConnectionClosed(self.close_reason, self.close_message)
             if not self._receive_some():
                 self.connected = False  # what came before the end is a message still
@@ -75,7 +75,7 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
         except (OSError, ProtocolError):
             return False
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Let go of the connection, and of a thread that sends still to a browser that has stopped reading."""
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)

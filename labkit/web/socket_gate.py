@@ -107,6 +107,7 @@ class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no typ
         self.ws = Link(environ, **self.server_args)
         self._visit = environ[VISIT]
         answer = self.app(self)
+        self.ws.end()  # Flask's own server would wait on it for the next request
         if self.ws.mode in _ENDS:
             raise _ENDS[self.ws.mode]
         return answer

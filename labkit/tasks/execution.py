@@ -53,6 +53,8 @@ class TaskWork:
         self._ended: TaskRecord | None = None
         self._again = False
         """Whether it may have been given a task of which it does not know."""
+        self._late = False
+        """Whether a question that got no answer may come to the store only after the next one."""
         self._running: TaskRecord | None = None
         self._limits = Limits(None)
         self._lock = threading.Lock()
@@ -80,11 +82,11 @@ class TaskWork:
         try:
             answer = self._services.store.next(self.asked_as, self.id, self._end, again=self._again, claim=claim)
         except StoreUnavailableError:
-            self._again = True
+            self._again = self._late = True
             raise
         self._told(answer.recorded)
         if answer.claimed is None:
-            self._again = claim == "sleep" and answer.word == "empty"
+            self._again, self._late = self._late or (claim == "sleep" and answer.word == "empty"), False
             return answer.word
         self.run(answer.claimed)
         return "ran"
@@ -97,7 +99,7 @@ class TaskWork:
     def run(self, claimed: TaskRecord) -> None:
         """Run a task that is this runner's to its end. Errors: `KeyboardInterrupt`, where that ended the task."""
         process = self._services.process
-        self._again, self._ended = False, claimed
+        self._again, self._late, self._ended = self._late, False, claimed
         if not process.begun.first(claimed.task_id):  # the store went back, and has forgotten that it was claimed
             log.error("task is not run again name=%s task=%s", claimed.name, _short(claimed.task_id))
             self._end = None if claimed.task_id in process.tasks else _failed(claimed, LOST)

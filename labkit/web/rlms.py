@@ -212,9 +212,18 @@ class RlmsRoutes:
 
     def status(self, session_id: str) -> Answer:
         try:
-            return {"should_finish": session_status(self._lab, session_id)}, 200
+            return {"should_finish": self._should_finish(session_id)}, 200
         except StoreUnavailableError:
             return {"should_finish": ASK_AGAIN}, 200  # an error would mean "finished" to an RLMS
+
+    def _should_finish(self, session_id: str) -> float:
+        try:
+            return session_status(self._lab, session_id)
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            log.exception("status is not known; the RLMS asks again session=%s", hashed(session_id))
+            return ASK_AGAIN
 
     def status_multiple(self) -> Answer:
         body = _body()
@@ -231,7 +240,7 @@ class RlmsRoutes:
             if deadline.over:
                 break
             try:
-                status[session_id] = ASK_AGAIN if away else float(session_status(self._lab, session_id))
+                status[session_id] = ASK_AGAIN if away else float(self._should_finish(session_id))
             except StoreUnavailableError:
                 status[session_id], away = ASK_AGAIN, True
         return {"status": status}, 200

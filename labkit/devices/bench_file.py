@@ -21,7 +21,7 @@ from labkit.devices.excerpt import excerpt
 from labkit.devices.kinds import no_driver, unknown_driver
 from labkit.devices.plugins import Plugins
 from labkit.devices.positions import KeyPath, Position, Positions, Span
-from labkit.devices.problems import Complaint, Problem, Severity, explain, quoted, shown
+from labkit.devices.problems import Complaint, Problem, Severity, explain, quoted, shortened, shown
 from labkit.devices.secrets import hidden_in, plain_secrets, secret_keys, secrets_of
 from labkit.devices.syntax import beyond_limits, mistakes, refuse_deep
 from labkit.plugin import Driver, DriverOptions
@@ -31,6 +31,9 @@ PLAIN = (
     "the secret stands in this file, and whoever may read the file has it. "
     'Write { env = "NAME" } or { file = "path" } instead.'
 )
+
+MOST_NAMES = 10
+"""Names that one sentence lists."""
 
 
 class _NotReadable(Exception):
@@ -293,5 +296,8 @@ def _outside(names: list[str]) -> str:
     else:
         remedy = "under their device's table, which begins with its name in brackets: [console]"
         remedy = remedy if len(names) > 1 else remedy.replace("their", "its")
-    said = f"{names[0]}: stands" if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}: stand"
+    known = [shortened(name) for name in names]
+    if len(known) > MOST_NAMES:
+        known = [*known[: MOST_NAMES - 1], f"{len(known) - MOST_NAMES + 1} more"]
+    said = f"{known[0]}: stands" if len(known) == 1 else f"{', '.join(known[:-1])} and {known[-1]}: stand"
     return f"{said} outside of any table. Put {'it' if len(names) == 1 else 'them'} {remedy}."

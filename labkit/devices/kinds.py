@@ -6,7 +6,7 @@ from typing import Any
 
 from labkit.devices.bench import BenchOptions
 from labkit.devices.plugins import BrokenPlugin, Plugins
-from labkit.devices.problems import MAX_VALUE, Complaint, nearest
+from labkit.devices.problems import Complaint, nearest, shortened
 
 
 def no_driver(name: str, table: dict[str, Any], plugins: Plugins) -> Complaint:
@@ -21,8 +21,7 @@ def no_driver(name: str, table: dict[str, Any], plugins: Plugins) -> Complaint:
 
 def unknown_driver(kind: str, plugins: Plugins) -> Complaint:
     """The complaint about a driver that there is not, with the broken plugin that may be why."""
-    named = kind if len(kind) <= MAX_VALUE else f"{kind[: MAX_VALUE - 3]}..."
-    message = f"driver: there is no driver '{named}'. Known drivers: {_kinds(plugins)}."
+    message = f"driver: there is no driver '{shortened(kind)}'. Known drivers: {_kinds(plugins)}."
     suggestion = nearest(kind, plugins.drivers)
     guilty = [one for one in plugins.broken if _may_bring(one, kind)]
     for broken in guilty or ([] if suggestion else plugins.broken):

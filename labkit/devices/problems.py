@@ -23,13 +23,13 @@ from labkit.devices.toml_text import as_toml
 from labkit.devices.types_of import keys_at
 from labkit.plugin import OptionError
 
-__all__ = ["Complaint", "Problem", "Severity", "explain", "nearest", "quoted", "shown"]
+__all__ = ["Complaint", "Problem", "Severity", "explain", "nearest", "quoted", "shortened", "shown"]
 
 _POINTED = "option_error"
 """Type of a finding that an `OptionError` placed."""
 
 MAX_VALUE = 60
-"""Characters of a wrong value that a message repeats."""
+"""Characters of a wrong value, or of a name, that a message repeats."""
 
 
 class Severity(StrEnum):
@@ -89,7 +89,7 @@ def explain(error: ValidationError, model: type[BaseModel], table: dict[str, Any
 
 def shown(path: KeyPath) -> str:
     """Write a path as people do: `match.usb_id`, `features[1]`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{shortened(part)}" for part in path)
     return text.removeprefix(".")
 
 
@@ -255,5 +255,9 @@ def _plain(details: ErrorDetails) -> str:
 
 def quoted(value: Any) -> str:
     """Write a value as its TOML would stand, at most `MAX_VALUE` characters of it."""
-    text = as_toml(value, str)
+    return shortened(as_toml(value, str))
+
+
+def shortened(text: str) -> str:
+    """A text from a declaration, at most `MAX_VALUE` characters of it."""
     return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 3] + "..."

@@ -72,7 +72,8 @@ class DeviceRunner:
         self._clock = clock or Clock()
         self._lock = threading.Condition()
         self._jobs = Jobs()
-        self._releasing, self._given = 0, False  # given: to a session, which a beat under way does not know yet
+        self._releasing = self._hold.releasing  # the first opening deals with that
+        self._given = False  # to a session, which a beat under way does not know yet
         self._ended = False
         self._revoked = ""
         self._resting: str | None = None
@@ -221,8 +222,6 @@ class DeviceRunner:
     # -- the thread
 
     def _work(self, stopping: threading.Event) -> None:
-        with self._lock:
-            self._releasing = self._hold.releasing
         if self._resting is None and not stopping.is_set():
             self._guarded(Job(work=self._reopen))
         while not stopping.is_set():

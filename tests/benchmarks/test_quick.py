@@ -21,7 +21,8 @@ def test_measure_finds_figures(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     kept = json.loads((tmp_path / "kept.json").read_text())
     assert kept["quick"] is True
-    assert all(figure["value"] >= 0 for figure in kept["figures"])
+    # a difference of two figures may be anything: each was measured a time or two
+    assert all(figure["value"] >= 0 for figure in kept["figures"] if "beyond" not in figure["who"] + figure["note"])
     assert kept["figures"]
     assert kept["bars"]
 

@@ -150,6 +150,20 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
             "begins with its name in brackets: [console]."
         ],
     ),
+    "a key of many letters before all tables": (
+        "k" * 3000 + " = 1\n" + PORT,
+        [
+            f":1:1: {'k' * 57}...: stands outside of any table. Put it under its device's table, which begins with "
+            "its name in brackets: [console]."
+        ],
+    ),
+    "many keys before all tables": (
+        "".join(f"k{number} = 1\n" for number in range(3000)),
+        [
+            ":1:1: k0, k1, k2, k3, k4, k5, k6, k7, k8 and 2991 more: stand outside of any table. Put them under their "
+            "device's table, which begins with its name in brackets: [console]."
+        ],
+    ),
     "the same device twice": (
         PORT + PORT,
         [

@@ -87,10 +87,11 @@ function makeNotice(device) {
     text.textContent = "";
   };
   dismiss.addEventListener("click", hide);
-  device.say = (said, { tone = "error", details = said instanceof Error ? Reflect.get(said, "details") : "" } = {}) => {
+  device.say = (said, { tone = "error", stays = false, details = said instanceof Error ? Reflect.get(said, "details") : "" } = {}) => {
     clearTimeout(timer);
     since = Date.now();
     notice.dataset.tone = tone;
+    notice.toggleAttribute("data-stays", stays);
     notice.hidden = false;
     const words = said instanceof Error ? said.message : said;
     if (text.textContent !== words) text.textContent = words; // a key held down must not be read out again and again
@@ -99,7 +100,7 @@ function makeNotice(device) {
     if (tone === "info") timer = setTimeout(hide, INFO_STAYS);
   };
   forgiveWhenWell(device, () => {
-    if (notice.hidden || notice.dataset.tone === "info") return;
+    if (notice.hidden || notice.dataset.tone === "info" || notice.hasAttribute("data-stays")) return;
     clearTimeout(timer);
     timer = setTimeout(hide, Math.max(0, since + ERROR_STAYS - Date.now()));
   });
@@ -126,7 +127,8 @@ async function mountPanel(device, panel, place) {
   } catch (error) {
     console.error(error);
     if (!panel) throw error;
-    device.say(`The panel of this device failed (${/** @type {Error} */ (error).message}). Here are its plain controls.`);
+    const why = /** @type {Error} */ (error).message;
+    device.say(`The panel of this device failed (${why}). Here are its plain controls.`, { stays: true });
     device.releaseFeeds();
     await mountPanel(device, null, place);
   }

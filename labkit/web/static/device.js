@@ -10,7 +10,7 @@ import { DeviceError, conditionSentence } from "./sentences.js";
 /** @import { FeedListener } from "./feeds.js" */
 /** @import { Session } from "./session.js" */
 
-/** @typedef {(said: string | Error, options?: {tone?: "error" | "info", details?: string}) => void} Say */
+/** @typedef {(said: string | Error, options?: {tone?: "error" | "info", stays?: boolean, details?: string}) => void} Say */
 
 export class Device extends EventTarget {
   /** @param {DeviceData} data @param {Session} session @param {string} assets */

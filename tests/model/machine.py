@@ -23,7 +23,7 @@ SLOTS = (0, 1, 2)
 """Three places where a process of the lab runs; who dies in one is followed by another."""
 
 
-SEARCHING = settings.get_current_profile_name() == "search"
+SEARCHING = not settings().derandomize
 TIMES = int(os.environ.get("MODEL_TIMES", "20"))
 PATIENCE = 36000 if SEARCHING else 900
 """Seconds that one machine may take."""

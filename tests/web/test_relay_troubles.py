@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,6 +14,22 @@ from tests.store.feed_bench import bench as bench
 from tests.web.viewer import Viewers, view
 from tests.web.viewer import relay as relay
 from tests.web.viewer import viewers as viewers
+
+
+@pytest.fixture(autouse=True)
+def older() -> Iterator[None]:
+    """Other tests' labs may still have a relay in this process."""
+    OLDER.update(threading.enumerate())
+    yield
+    OLDER.clear()
+
+
+OLDER: set[threading.Thread] = set()
+
+
+def relay_threads() -> list[threading.Thread]:
+    """Those that this test has started."""
+    return [thread for thread in threading.enumerate() if thread.name == "relay" and thread not in OLDER]
 
 
 def test_a_store_that_goes_away_is_told_and_comes_back_without_a_gap(viewers: Viewers) -> None:
@@ -48,20 +65,20 @@ def test_a_thousand_pages_leave_nothing_behind(bench: FeedBench, relay: Relay, v
     wait_until(lambda: viewers.bytes_of("stays") == b"abcdef")
     assert repr(relay) == "<Relay viewers=1 subscriptions=1>"
     assert len(bench.store.command("XRANGE", bench.key(session), "-", "+")) == 2
-    assert [thread.name for thread in threading.enumerate()].count("relay") == 1
+    assert len(relay_threads()) == 1
     relay.forget("stays")
     assert repr(relay) == "<Relay viewers=0 subscriptions=0>"
 
 
 def test_the_thread_starts_with_the_first_page_and_ends_with_close(bench: FeedBench, viewers: Viewers) -> None:
     relay = Relay(bench.feeds, bench.sessions, viewers.send, viewers.drop)
-    assert "relay" not in [thread.name for thread in threading.enumerate()]
+    assert not relay_threads()
     session, _ = bench.start()
     relay.watch("a", session)
     wait_until(lambda: viewers.events("a", "session"))
     relay.close(GUARD)
     relay.close(GUARD)
-    assert "relay" not in [thread.name for thread in threading.enumerate()]
+    assert not relay_threads()
 
 
 class Fragile:
@@ -123,7 +140,7 @@ def test_a_relay_whose_thread_ended_goes_on_with_the_next_poll(
     relay = Relay(bench.feeds, bench.sessions, fragile.send, viewers.drop)
     session, fence = bench.start()
     view(relay, bench, "bad", session)
-    wait_until(lambda: "relay" not in [thread.name for thread in threading.enumerate()])
+    wait_until(lambda: not relay_threads())
     bench.write(fence, b"abc", 3)
     fragile.broken.clear()
     relay.keep_going()
@@ -135,7 +152,7 @@ def test_a_relay_whose_thread_ended_goes_on_with_the_next_poll(
 def test_a_poll_without_viewers_starts_no_thread(bench: FeedBench, viewers: Viewers) -> None:
     relay = Relay(bench.feeds, bench.sessions, viewers.send, viewers.drop)
     relay.keep_going()
-    assert "relay" not in [thread.name for thread in threading.enumerate()]
+    assert not relay_threads()
 
 
 def test_a_socket_that_is_dismissed_is_dropped_once(relay: Relay, viewers: Viewers) -> None:

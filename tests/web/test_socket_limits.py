@@ -71,6 +71,7 @@ def serve(make: MakeLab) -> Iterator[Callable[..., Served]]:
             server = make_server("127.0.0.1", 0, lab.app, threaded=True)
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
             thread.start()
+            stack.callback(lambda: lab.weblab._sockets and lab.weblab._sockets.close())
             stack.callback(server.server_close)
             stack.callback(thread.join, GUARD)
             stack.callback(server.shutdown)
@@ -242,7 +243,7 @@ def test_messages_that_wait_for_a_page_are_counted(serve: Callable[..., Served])
     link = served.link(served.lab.start())
     found = sockets_of(served)
     (sid,) = found._transports
-    assert found._unsent(sid) == 0
+    wait_until(lambda: found._unsent(sid) == 0, "what a page is greeted with to be sent")
     filled = 0
     while found._unsent(sid) <= MOST_UNSENT:  # nobody reads, and the kernel takes only so much
         found._send(sid, "feed", {"data": "x" * 60_000})

@@ -83,7 +83,10 @@ class Announcer:
                 self._dropped += 1
                 return
             self._waiting.append(event)
-            self._ensure_thread()
+            try:
+                self._ensure_thread()
+            except RuntimeError as error:  # it waits for the next one
+                log.error("event is not told yet: no thread can be had error=%s", error)
             self._changed.notify_all()
 
     def try_file(self) -> None:
@@ -115,8 +118,9 @@ class Announcer:
 
     def _ensure_thread(self) -> None:
         if self._thread is None:
-            self._thread = LabThread("events", self._work, wake=self._wake)
-            self._thread.start()
+            thread = LabThread("events", self._work, wake=self._wake)
+            thread.start()
+            self._thread = thread
 
     def _wake(self) -> None:
         with self._changed:

@@ -27,6 +27,7 @@ from labkit.tasks import TaskFunction, Tasks, WebLabTask
 from labkit.users import EXTENSION, weblab_user
 from labkit.web.access import install
 from labkit.web.callback import add_callback_routes
+from labkit.web.headers import keep_redirects_private
 from labkit.web.pages import pages_blueprint
 from labkit.web.poll_script import weblab_poll_script
 from labkit.web.request_limits import limit_requests
@@ -150,8 +151,10 @@ class WebLab:
             app.before_request(self._start_workers)
         limit_requests(app, lab)
         install(app, lab)
-        add_callback_routes(app, lab, "/" + settings.callback_url.strip("/"))
-        app.register_blueprint(rlms_blueprint(lab, _path(settings.base_url)))
+        callback, base = _path(settings.callback_url) or "/", _path(settings.base_url)
+        keep_redirects_private(app, f"{callback}/", f"{base}/weblab/", "/labkit/")
+        add_callback_routes(app, lab, callback)
+        app.register_blueprint(rlms_blueprint(lab, base))
         app.register_blueprint(pages_blueprint(lab, self._full_for))
         if pages_are_served():
             from labkit.web.sockets import lab_sockets

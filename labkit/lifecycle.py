@@ -5,13 +5,13 @@ Never holds a session's id, a user's name or the way back: ids are secrets, so t
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
 from flask import has_request_context, request
 
 from labkit.lab import Lab
+from labkit.log_text import hashed
 from labkit.store.sessions import EndReason, SessionRecord, SessionState
 
 _REASONS = {
@@ -19,17 +19,6 @@ _REASONS = {
     EndReason.INACTIVITY: "inactivity_timeout",
     EndReason.LOGOUT: "user_exited",
 }
-
-_SPELLED_OUT = {
-    **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"},
-    **{code: f"\\u{code:04x}" for code in (0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))},
-}
-"""Control characters, other ends of lines, and what turns the direction of reading around."""
-
-
-def hashed(secret: str) -> str:
-    """The start of the hash of a session's or task's id, for logs."""
-    return hashlib.sha256(secret.encode(errors="backslashreplace")).hexdigest()[:12]
 
 
 def write_lifecycle(
@@ -71,11 +60,3 @@ def _line(lab: Lab, record: SessionRecord | None, action: str, source: str | Non
         "seconds_past_max_date": round(known.now - known.number("max_date"), 3) if known else None,
         "configured_timeout_seconds": lab.settings.timeout,
     }
-
-
-def plain(text: str) -> str:
-    """Text from outside (a device, a plugin, an RLMS) as a log or a terminal may show it.
-
-    What would move the cursor, set a title, write to the clipboard or turn the reading around is spelled out.
-    """
-    return text.translate(_SPELLED_OUT)

@@ -147,23 +147,21 @@ class LabProcess:
                 self._news = [one for one in self._news if one in self._inherited]
                 self._gone = [one for one in self._gone if one in self._inherited]
                 self._roles = set()
-            self._pid = os.getpid()
+            self._pid, self._threads = os.getpid(), []  # those of a parent don't run here
             self._beat(first=True)
-            self._threads = [LabThread("beat", self._beat_on, wake=self._wake.set)]
+            beat = LabThread("beat", self._beat_on, wake=self._wake.set)
+            beat.start()  # before it counts as running: where no thread can be had, the next start tries again
+            self._threads = [beat]
             if self._roles:
-                self._listen()
-            for thread in self._threads:
-                thread.start()
+                self.listen()
 
     def listen(self) -> None:
         """Also hear of changes between beats (hosts and reapers do)."""
         with self._lock:
             if not any(thread.name == "changes" for thread in self._threads):
-                self._listen()
-                self._threads[-1].start()
-
-    def _listen(self) -> None:
-        self._threads.append(LabThread("changes", self._hear))
+                changes = LabThread("changes", self._hear)
+                changes.start()
+                self._threads.append(changes)
 
     def stop(self, seconds: float = 2.0) -> None:
         """End the beat and leave the lab. What this process still owns is anybody's at once."""

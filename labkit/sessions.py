@@ -27,7 +27,8 @@ from labkit.errors import (
     StoreUnavailableError,
 )
 from labkit.lab import Lab
-from labkit.lifecycle import hashed, write_lifecycle
+from labkit.lifecycle import write_lifecycle
+from labkit.log_text import hashed
 from labkit.plugin import SessionEvent
 from labkit.store.connection import Entry
 from labkit.store.sessions import EndReason, NewSession, SessionRecord, SessionState
@@ -39,6 +40,8 @@ log = logging.getLogger("labkit.sessions")
 DISPOSE_WAIT = 2.0
 """Seconds that a dispose of the RLMS waits for the ending (rlms.md: it must not hold the request)."""
 ASK_AGAIN = 2.0
+MOST_CLAIMS = 5
+"""Claims of an ending whose `on_dispose` has begun, after which it goes on without: it may be what ends its process."""
 
 
 class StartStep(StrEnum):
@@ -305,6 +308,9 @@ def _stop_tasks(lab: Lab, session_id: str) -> None:
 def _run_on_dispose(lab: Lab, bound: BoundSession, record: SessionRecord) -> None:
     """Step 11: `on_dispose`, which still has the devices, and the tasks that it submits. Its failure stops nothing."""
     if lab.hooks.on_dispose is None:
+        return
+    if record.step == EndStep.DISPOSE and record.number("claims") >= MOST_CLAIMS:
+        log.error("on_dispose was left out: no process has come to its end session=%s", hashed(bound.session_id))
         return
     _wait_for_devices(lab, bound)
     deadline = Deadline(lab.settings.dispose_timeout)

@@ -15,6 +15,8 @@ from labkit.errors import NotStorableError
 _BYTES = "$bytes"
 _ESCAPE = "$"  # a user's own key that begins with "$" travels with one more "$"
 MAX_DEPTH = 64
+MOST_BITS = 14_000
+"""Of a whole number: a little less than 4300 digits, which Python writes and reads."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
@@ -34,6 +36,8 @@ def _pack(value: Any, where: str, depth: int) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, int):
+        if value.bit_length() > MOST_BITS:
+            raise NotStorableError(f"{where} is a number of too many digits.")
         return int(value)
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):

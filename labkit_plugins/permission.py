@@ -42,8 +42,11 @@ def missing_permission(path: str) -> MissingPermission:
 
 
 def forbidden(path: str, device: str) -> DeviceOfflineError:
-    """The error for a device's file that this user may not open; it says what grants it."""
-    missing = missing_permission(path)
+    """The error for a device's file that this user may not open; it says what grants it. Never raises."""
+    try:
+        missing = missing_permission(path)
+    except OSError:  # unplugged since
+        return DeviceOfflineError(f"{path} of '{device}' has just gone; it is tried again by itself.", device=device)
     return DeviceOfflineError(
         f"User {missing.user} may not open {path} of '{device}' (group {missing.group}, mode {missing.mode}). "
         f"{missing.remedy}.",

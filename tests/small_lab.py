@@ -31,6 +31,10 @@ def labkit_drivers():
 """
 CREDENTIALS = {"Authorization": "Basic " + base64.b64encode(b"rlms:secret").decode()}
 
+DELETED = {"message": "Deleted", "finished": True, "should_finish": -1}
+DELETING = {"message": "Deleting", "finished": False, "ask_again": 2, "should_finish": 2}
+"""What a dispose is answered: the session is over, and it is about to be."""
+
 
 class SmallLab:
     """Use it with `with`; the background threads start with the first request (`up()` makes one).

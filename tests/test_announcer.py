@@ -12,10 +12,11 @@ from typing import Any
 import pluggy
 import pytest
 
+from labkit import announcer as announcer_module
 from labkit.announcer import Announcer, Event
 from labkit.devices.plugins import hook_manager
 from labkit.plugin import DeviceEvent, SessionEvent, hookimpl
-from tests.toy import GUARD, wait_until
+from tests.toy import GUARD, NoThread, wait_until
 
 STARTED = SessionEvent(at=1.0, session="3f9a", username="ada", benches=("bench-1",))
 ENDED = SessionEvent(at=2.0, session="3f9a", username="ada", benches=("bench-1",), reason="time")
@@ -77,6 +78,17 @@ def test_closed_announcer_has_no_thread_and_begins_anew(announcer: Announcer, he
         announcer.close(GUARD)
         assert threads_of_events() == []
     assert heard == [("started", STARTED)] * 2
+
+
+def test_event_for_which_no_thread_can_be_had_is_told_with_the_next(
+    announcer: Announcer, heard: list[tuple[str, Event]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as crowded:
+        crowded.setattr(announcer_module, "LabThread", NoThread)
+        announcer.announce(STARTED)  # and who has started a session is not hurt
+    announcer.announce(ENDED)
+    announcer.close(GUARD)
+    assert heard == [("started", STARTED), ("ended", ENDED)]
 
 
 def test_no_thread_begins_where_no_plugin_hears_of_it(announcer: Announcer, manager: pluggy.PluginManager) -> None:

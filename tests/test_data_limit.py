@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from labkit.errors import NotStorableError
-from labkit.testing.store import StoreServer
 from labkit.users import MOST_DATA, CurrentUser, user_of
-from tests.small_lab import SmallLab
+from tests.small_lab import MakeLab
 
 
 @pytest.fixture
-def user(tmp_path: Path, store_server: StoreServer) -> Iterator[CurrentUser]:
-    with SmallLab(tmp_path, store_server.url, WEBLAB_NO_THREAD=True) as lab:
-        found = user_of(lab.lab, lab.read(lab.start()))
-        assert isinstance(found, CurrentUser)
-        yield found
+def user(make: MakeLab) -> CurrentUser:
+    lab = make(WEBLAB_NO_THREAD=True)
+    found = user_of(lab.lab, lab.read(lab.start()))
+    assert isinstance(found, CurrentUser)
+    return found
 
 
 def test_more_than_the_limit_is_refused_and_what_was_kept_stays(user: CurrentUser) -> None:

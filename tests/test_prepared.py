@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,19 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture
-def sleeper(tmp_path: Path, environment: dict[str, str]) -> prepared.Prepared:
-    """A process that says that it sleeps, and does."""
+def sleeper(tmp_path: Path, environment: dict[str, str]) -> Iterator[prepared.Prepared]:
+    """A process that says that it sleeps, and does; it ends with the test."""
     (tmp_path / "sleeper.py").write_text(SLEEPER)
     with open(tmp_path / "said", "wb") as said:
         process = prepared.start(
             "sleeper", [], folder=tmp_path, environment=environment, out=said.fileno(), err=said.fileno()
         )
-    wait_until(lambda: (tmp_path / "said").read_bytes() == b"asleep\n", "its first word")
-    return process
+    try:
+        wait_until(lambda: (tmp_path / "said").read_bytes() == b"asleep\n", "its first word")
+        yield process
+    finally:
+        process.kill()
+        process.wait(60)
 
 
 def test_it_sees_what_a_process_of_its_own_would_see(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -87,8 +92,10 @@ def test_signal_that_ends_it_is_its_exit_code(sleeper: prepared.Prepared, number
 def test_waiting_for_it_can_be_limited(sleeper: prepared.Prepared) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         sleeper.wait(0.01)
-    threading.Timer(0.05, sleeper.terminate).start()
+    ending = threading.Timer(0.05, sleeper.terminate)
+    ending.start()
     assert wait_until(sleeper.poll, "its end") == -signal.SIGTERM
+    ending.join()
 
 
 def test_whatever_labkit_imports_is_there_already(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from labkit import process as process_module
 from labkit.clock import Clock
 from labkit.errors import StoreUnavailableError
 from labkit.process import LabProcess
 from labkit.store.connection import Store
 from labkit.store.processes import BeatNews, Processes
 from labkit.testing.store import StoreServer
-from tests.toy import wait_until
+from tests.toy import NoThread, wait_until
 
 CHILD = """\
 import sys
@@ -166,6 +167,20 @@ def test_start_without_a_store_is_an_error_and_can_be_tried_again(tmp_path: Path
         process.stop()
 
 
+def test_start_for_which_no_thread_can_be_had_can_be_tried_again(
+    store: Store, process: LabProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as crowded:
+        crowded.setattr(process_module, "LabThread", NoThread)
+        with pytest.raises(RuntimeError):
+            process.start()
+        assert not process.running
+    process.start()
+    first = process._last_beat
+    process.nudge()
+    wait_until(lambda: process._last_beat > first, "a beat")
+
+
 def test_silence_counts_while_the_machine_sleeps(store: Store) -> None:
     class Sleepy(Clock):
         slept = 0.0
@@ -213,15 +228,23 @@ def test_stopped_process_wakes_up_under_a_new_name(store: Store, store_server: S
 
 FORKER = """\
 import os, sys
+from labkit.errors import StoreUnavailableError
 from labkit.process import LabProcess
 from labkit.store.connection import Store
 from labkit.store.processes import Processes
+def away(*_, **__):
+    raise StoreUnavailableError("away")
 process = LabProcess(Processes(Store(sys.argv[1], sys.argv[2])), "here")
 process.start()
 mine = process.id
 child = os.fork()
 if child == 0:
-    running = process.running
+    running, beat, process._processes.beat = process.running, process._processes.beat, away
+    try:
+        process.start()
+    except StoreUnavailableError:
+        running = running or process.running
+    process._processes.beat = beat
     process.start()
     ok = not running and process.running and process.id != mine
     process.stop()
@@ -234,7 +257,9 @@ process.stop()
 """
 
 
-def test_forked_child_starts_anew_and_its_parent_goes_on(store: Store, store_server: StoreServer) -> None:
+def test_forked_child_starts_anew_though_its_first_beat_fails_and_its_parent_goes_on(
+    store: Store, store_server: StoreServer
+) -> None:
     root = str(Path(__file__).parents[1])
     subprocess.run(
         [sys.executable, "-c", FORKER, store_server.url, store.keys.prefix],

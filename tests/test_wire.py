@@ -40,6 +40,13 @@ def test_fences_come_back(fences: dict[str, int]) -> None:
     assert wire.load_fences(wire.dump_fences(fences)) == fences
 
 
+def test_large_numbers_come_back_and_larger_ones_are_refused() -> None:
+    for number in (10**4200, -(10**4200)):
+        assert wire.loads(wire.dumps(number)) == number
+        with pytest.raises(NotStorableError, match="too many digits"):
+            wire.dumps(number * 10**100)
+
+
 def test_what_a_user_calls_bytes_is_no_bytes() -> None:
     for value in ({"$bytes": "aGk="}, {"$bytes": 1, "x": 2}, {"$$bytes": b"x"}):
         assert wire.loads(wire.dumps(value)) == value

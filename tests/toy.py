@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from labkit.errors import DeviceOfflineError, InterruptedCallError, SafeStateError
 from labkit.plugin import Driver, DriverOptions, Feed, command
+from labkit.threads import LabThread
 
 GUARD = 30.0
 """Seconds after which a test that waits has failed."""
@@ -25,6 +26,13 @@ def wait_until(true: Callable[[], Any], what: str = "it", seconds: float = GUARD
         assert time.monotonic() < until, f"{what} did not come true within {seconds} s"
         time.sleep(0.002)
     return found
+
+
+class NoThread(LabThread):
+    """A thread where the system has none left."""
+
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
 
 
 class World:

@@ -1,4 +1,4 @@
-"""What gunicorn needs of labkit: the app, and hooks that end a worker in order. Used by `labkit web`, and only there.
+"""What gunicorn needs of labkit: the app, and hooks that end a worker in order. Used by `labkit web` and `labkit run`.
 
 gunicorn reads its hooks from this module (`-c python:labkit.cli.serving`) and calls `make_app` in each worker, so every
 worker loads the app by itself and nothing is carried over a fork.

@@ -72,6 +72,7 @@ def gunicorn(descriptor: int, *, workers: int = WORKERS, threads: int = THREADS,
         "--threads": str(threads),
         "--graceful-timeout": str(MASTER_GRACE),
         "--log-level": "warning" if quiet else "info",
+        "--forwarder-headers": "",  # else a header could name another path than the one that a proxy has looked at
         "--config": "python:labkit.cli.serving",
     }
     words = [word for option in options.items() for word in option]

@@ -8,7 +8,7 @@ import time
 
 import click
 
-from labkit.lifecycle import plain
+from labkit.log_text import plain
 
 PART = "LABKIT_PART"
 """Environment variable of the children of `labkit run`: their name, for the lines that they log."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich import markup
 
-from labkit.lifecycle import plain
+from labkit.log_text import plain
 
 
 def escape(text: str) -> str:

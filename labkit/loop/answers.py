@@ -1,4 +1,4 @@
-"""How a call is answered that was refused, failed or interrupted. Used by `device_runner`; decides, does nothing."""
+"""How a call is answered that was refused, failed or interrupted. For what works on a device; decides, does nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from labkit import errors
-from labkit.lifecycle import plain
+from labkit.log_text import plain
 from labkit.loop.blame import CALLER_IN_A_HURRY, IGNORED_INTERRUPT, NO_HOST, blame_for
 from labkit.store.calls import Call, Reply
 from labkit.store.processes import GONE_AFTER

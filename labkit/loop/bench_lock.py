@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pwd
@@ -15,23 +16,22 @@ def take_lock(folder: Path, bench: str) -> IO[str] | None:
     None: somebody has it. Errors: OSError, of the kind that the file system raised, which says how to mend it.
     """
     file = folder / f"{bench}.lock"
+    lock = None
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = open(file, "a+")  # noqa: SIM115 - held for as long as the bench is hosted
-    except OSError as error:
-        raise type(error)(f"The file {file} can't be used: {error.strerror}. {_remedy(folder, file)}") from error
-    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-    except BlockingIOError:
-        lock.close()
-        return None
-    except BaseException:
-        lock.close()
-        raise
-    return lock
+        return lock
+    except OSError as error:
+        if lock is not None:
+            with contextlib.suppress(OSError):  # what it could not write, it tries to write once more
+                lock.close()
+            if isinstance(error, BlockingIOError):
+                return None
+        raise type(error)(f"The file {file} can't be used: {error.strerror}. {_remedy(folder, file)}") from error
 
 
 def _remedy(folder: Path, file: Path) -> str:

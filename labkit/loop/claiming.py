@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
+from typing import IO
 
 from labkit.clock import Clock
 from labkit.devices.catalog import Catalog
@@ -16,8 +17,8 @@ from labkit.loop.bench_lock import take_lock
 from labkit.loop.device_link import DevicePort, open_device
 from labkit.loop.device_runner import DeviceRunner
 from labkit.loop.feeds import FeedOutlet
-from labkit.loop.hosted_bench import HostedBench, in_maintenance
-from labkit.loop.upkeep import left_unsafe
+from labkit.loop.hosted_bench import HostedBench
+from labkit.loop.upkeep import in_maintenance, left_unsafe
 from labkit.plugin import feeds_of
 from labkit.process import LabProcess
 from labkit.settings import Settings
@@ -54,6 +55,7 @@ class Claiming:
         self._clock = clock
         self._lock = threading.Lock()
         self._epoch = 0
+        self._fences: dict[str, int] = {}
 
     def take(self, declaration: BenchDeclaration, catalog: Catalog) -> HostedBench | None:
         """Make a bench this process's. The threads of its runners are not started yet. None: somebody has it.
@@ -63,14 +65,22 @@ class Claiming:
         lock = take_lock(self._instance / "hosts", declaration.name)
         if lock is None:
             return None
+        bench = None
         try:
             claim = self._claim(declaration, catalog)
-        except BaseException:
-            lock.close()
-            raise
-        if claim is None:
-            lock.close()
-            return None
+            if claim is not None:
+                bench = self._claimed(declaration, lock, claim)
+        finally:
+            if bench is None:
+                lock.close()
+        return bench
+
+    def remember(self, bench: HostedBench) -> None:
+        """Keep the fences of a bench that is given up: where it is claimed again, the store may have gone back."""
+        for name, runner in bench.runners.items():
+            self._fences[name] = max(runner.fence, self._fences.get(name, 0))
+
+    def _claimed(self, declaration: BenchDeclaration, lock: IO[str], claim: Claim) -> HostedBench:
         runners = self._runners(declaration, claim)
         bench = HostedBench(declaration=declaration, lock=lock, claim=claim.fence, runners=runners)
         if claim.maintenance is not None and bench.free:
@@ -117,6 +127,7 @@ class Claiming:
             device.full_name,
             self._port,
             hold=hold,
+            known_fence=self._fences.get(device.full_name, 0),
             safe_seconds=self._settings.release_timeout,
             health_interval=self._settings.health_interval,
             clock=self._clock,

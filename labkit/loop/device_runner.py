@@ -30,7 +30,8 @@ from labkit.loop.commands import Commands
 from labkit.loop.device_link import DevicePort
 from labkit.loop.device_state import DeviceState, Opener
 from labkit.loop.health import NEVER, HealthSchedule
-from labkit.loop.jobs import Hold, Job, Jobs
+from labkit.loop.hold import Hold
+from labkit.loop.jobs import Job, Jobs
 from labkit.loop.operation import Occupation, Operation
 from labkit.loop.upkeep import STOPPED, UNFORESEEN, Upkeep
 from labkit.plugin import DeviceEvent
@@ -49,6 +50,8 @@ class DeviceRunner:
     """The thread of one device and the facts about it that others may read: condition, reason, fence, stuck.
 
     hold: the device's hold when the bench was claimed; a session that is live goes on under its fence.
+    known_fence: the latest that this process knew of the device; a hold of an earlier one is what a store shows that
+    went back.
     """
 
     def __init__(
@@ -58,12 +61,13 @@ class DeviceRunner:
         port: DevicePort,
         *,
         hold: tuple[str, int],
+        known_fence: int = 0,
         safe_seconds: float,
         health_interval: float = 0.0,
         clock: Clock | None = None,
     ):
         self.name = name
-        self.fence = hold[1]
+        self.fence = max(hold[1], known_fence)
         self.stuck = False
         self.telling = threading.Lock()
         """Held by who tells the store this device's facts, so that no earlier fact overtakes a later one."""
@@ -74,11 +78,10 @@ class DeviceRunner:
         self._jobs = Jobs()
         self._releasing = self._hold.releasing  # the first opening deals with that
         self._given = False  # to a session, which a beat under way does not know yet
-        self._ended = False
-        self._revoked = ""
+        self._ended, self._revoked = False, ""
         self._resting: str | None = None
         self._state = DeviceState(opener, name, lock=self._lock, clock=self._clock, on_lost=self._unplugged)
-        self._state.feed_to(hold[1] if hold[0] == "reserved" else 0)
+        self._state.feed_to(hold[1] if hold[0] == "reserved" and hold[1] == self.fence else 0)
         self._occupation = Occupation(self._lock, self._clock, lambda: self._state.in_hand, self._abandon, self._back)
         self._commands = Commands(self._state, self._occupation, port.reply, close_seconds=safe_seconds)
         self._health = HealthSchedule(health_interval, self._clock)

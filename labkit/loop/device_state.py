@@ -16,7 +16,7 @@ from typing import Any
 from labkit.clock import Clock
 from labkit.devices.missing_library import remedy_for
 from labkit.errors import DeviceOfflineError, WebLabError
-from labkit.lifecycle import plain
+from labkit.log_text import plain
 from labkit.loop.answers import described, text_of
 from labkit.loop.blame import NO_ANSWER, blame_in_upkeep
 from labkit.loop.device_link import OpenDevice

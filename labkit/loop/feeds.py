@@ -189,8 +189,9 @@ class FeedOutlet:
 
     def _ensure_thread(self) -> None:
         if self._thread is None:
-            self._thread = LabThread(f"feeds:{self._device}", self._write_on, wake=self._wake)
-            self._thread.start()
+            thread = LabThread(f"feeds:{self._device}", self._write_on, wake=self._wake)
+            thread.start()  # before it is kept: where no thread can be had, the next word of the device tries again
+            self._thread = thread
 
     def _wake(self) -> None:
         with self._changed:

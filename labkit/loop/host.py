@@ -224,7 +224,7 @@ class Host:
         for declaration in self._catalog.for_machine(self._settings.machine_name):
             known = declaration.name in self._benches or declaration.name in self._closing.kept
             if not known and not stopping.is_set() and not self._silent:
-                self._try_to_host(declaration)
+                self._try_to_host(declaration, stopping)
 
     @property
     def _silent(self) -> bool:
@@ -240,11 +240,11 @@ class Host:
                 self._drop([name], "its declaration was changed", 15.0)
                 self._tidied = False  # it may be declared no more
 
-    def _try_to_host(self, declaration: BenchDeclaration) -> None:
+    def _try_to_host(self, declaration: BenchDeclaration, stopping: threading.Event) -> None:
         """Host a bench. One that can't be hosted is said once, tried again, and in no other one's way."""
         name = declaration.name
         try:
-            self._host(declaration)
+            self._host(declaration, stopping)
             self._unhosted.pop(name, None)
         except StoreUnavailableError:
             raise
@@ -255,15 +255,24 @@ class Host:
                 log.error("bench can't be hosted bench=%s error=%s", name, error if told else why, exc_info=not told)
             self._unhosted[name] = why
 
-    def _host(self, declaration: BenchDeclaration) -> None:
+    def _host(self, declaration: BenchDeclaration, stopping: threading.Event) -> None:
         bench = self._claiming.take(declaration, self._catalog)
         if bench is None:
             return
         with self._lock:
-            self._benches[bench.name] = bench
+            late = stopping.is_set()  # who stops the host looks only afterwards which benches it has
+            if not late:
+                self._benches[bench.name] = bench
+        if late:
+            self._closing.close([bench], "its host stops", 0.0)
+            return
         self._process.hosts(bench.name, bench.claim)
-        for runner in bench.runners.values():
-            runner.thread.start()
+        try:
+            for runner in bench.runners.values():
+                runner.thread.start()
+        except RuntimeError:  # no thread can be had
+            self._drop([bench.name], "its devices can't have a thread each", 15.0)
+            raise
         self._dispatch.wake()
 
     def _drop(self, names: list[str], why: str, seconds: float) -> None:
@@ -275,6 +284,7 @@ class Host:
             self._dispatch.wake()
 
     def _forget(self, bench: HostedBench) -> None:
+        self._claiming.remember(bench)
         for runner in bench.runners.values():
             self._reports.drop(runner)
             if runner.stuck:  # the bench is kept: nobody must get it, and this word may have been only on its way

@@ -8,6 +8,7 @@ from typing import IO
 
 from labkit.devices.declaration import BenchDeclaration
 from labkit.loop.device_runner import DeviceRunner
+from labkit.loop.upkeep import in_maintenance
 from labkit.store.processes import BeatNews
 from labkit.store.reservations import Condition
 from labkit.threads import LabThread
@@ -82,8 +83,3 @@ class HostedBench:
                 runner.resume()
             elif self.free:
                 runner.rest(in_maintenance(reason))
-
-
-def in_maintenance(reason: str) -> str:
-    """The reason of a device's condition while its bench is in maintenance."""
-    return f"in maintenance: {reason}"

@@ -42,6 +42,8 @@ class Operation:
     """Why it was interrupted; '' while it was not."""
     stuck: bool = False
     done: threading.Event = field(default_factory=threading.Event)
+    attended: threading.Lock = field(default_factory=threading.Lock)
+    """Held for good from the moment at which threads are at its interruption."""
     _touching: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -73,15 +75,11 @@ class Operation:
                         log.exception("driver failed to interrupt device=%s", driver.link.name)
             self.done.wait(min(REPEAT_SECONDS, deadline.left()))
 
-    def mark(self, why: str) -> bool:
-        """Note why it is interrupted. False: it was already."""
-        if self.interrupted:
-            return False  # without the lock, which a bad driver's interrupt() may hold for ever
+    def mark(self, why: str) -> None:
+        """Note why it is interrupted: the first reason stays, and what is over is not interrupted any more."""
         with self._touching:
-            if self.done.is_set():
-                return False
-            self.interrupted = why
-            return True
+            if not self.interrupted and not self.done.is_set():
+                self.interrupted = why
 
 
 class Occupation:
@@ -146,9 +144,9 @@ class Occupation:
         return operation
 
     def interrupt_overdue(self) -> None:
-        """Interrupt what has run past its limit."""
+        """Interrupt what has run past its limit, or was to be interrupted when no thread could be had for that."""
         operation = self.now
-        if operation is not None and self._clock.boottime() > operation.until:
+        if operation is not None and (operation.interrupted or self._clock.boottime() > operation.until):
             self._interrupt(operation, OVERDUE)
 
     def interrupt_call(self, why: str, *, below: int | None = None) -> None:
@@ -174,13 +172,22 @@ def interrupt(
     why: str,
     on_stuck: Callable[[Operation], None],
 ) -> None:
-    """Interrupt an operation from another thread; returns at once. `on_stuck` is called if it does not end in 2 s."""
-    if not operation.mark(why):
+    """Interrupt an operation from another thread; returns at once. `on_stuck` is called if it does not end in 2 s.
+
+    Where no thread can be had that is logged, and the next call tries again.
+    """
+    if not operation.interrupted:  # else a bad driver's interrupt() may hold its lock for ever
+        operation.mark(why)
+    if not operation.interrupted or not operation.attended.acquire(blocking=False):
         return
 
     def watch(_: threading.Event) -> None:  # a thread of its own: a bad driver's interrupt() may hang as well
         if not operation.done.wait(INTERRUPT_SECONDS):
             on_stuck(operation)
 
-    LabThread(f"interrupt:{operation.what}", lambda _: operation.interrupt(in_hand)).start()
-    LabThread(f"watch:{operation.what}", watch).start()
+    try:
+        LabThread(f"interrupt:{operation.what}", lambda _: operation.interrupt(in_hand)).start()
+        LabThread(f"watch:{operation.what}", watch).start()
+    except RuntimeError as error:
+        operation.attended.release()
+        log.error("operation is not interrupted yet: no thread can be had what=%s error=%s", operation.what, error)

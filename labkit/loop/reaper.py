@@ -13,7 +13,7 @@ from functools import partial
 
 from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
-from labkit.lifecycle import hashed
+from labkit.log_text import hashed
 from labkit.sessions import end_overdue_session
 from labkit.store.processes import BeatNews
 from labkit.store.sessions import EndReason
@@ -61,10 +61,10 @@ class Reaper:
         if news.went_back:
             highest = self._lab.process.highest_fence
             self._begin("store-went-back", lambda: self._end_lost(highest))
-        for session_id in self._shown_again(news):
-            self._begin(session_id, partial(self._end_as_lost, session_id))
         for session_id in news.due:
             self._begin(session_id, partial(self._end, session_id))
+        for session_id in self._shown_again(news):  # last: an ending that was left behind may be shown with each beat
+            self._begin(session_id, partial(self._end_as_lost, session_id))
 
     def _shown_again(self, news: BeatNews) -> set[str]:
         """Sessions that have a device of this process under an earlier fence than it had before: the store went back.
@@ -82,8 +82,9 @@ class Reaper:
         with self._lock:
             if name in self._endings or len(self._endings) >= MOST_ENDINGS:
                 return
-            self._endings[name] = LabThread(f"reaper:{hashed(name)}", lambda _: self._work(name, work))
-            self._endings[name].start()
+            thread = LabThread(f"reaper:{hashed(name)}", lambda _: self._work(name, work))
+            thread.start()  # before it is noted: where no thread can be had, the next beat tries again
+            self._endings[name] = thread
 
     def _work(self, name: str, work: Callable[[], None]) -> None:
         try:
@@ -106,5 +107,7 @@ class Reaper:
                 self._end_as_lost(session_id)
 
     def _end_as_lost(self, session_id: str) -> None:
-        log.warning("session ended, for the store went back session=%s", hashed(session_id))
-        self._lab.sessions.end(session_id, EndReason.LOST)
+        """Each beat says it again, until the session has ended: so only what this has begun is logged."""
+        word, _ = self._lab.sessions.end(session_id, EndReason.LOST)
+        if word == "begun":
+            log.warning("session ended, for the store went back session=%s", hashed(session_id))

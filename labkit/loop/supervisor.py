@@ -61,29 +61,31 @@ class Workers:
             lab.store.answer_within(ANSWER_SECONDS)
             lab.process.start()
             lab.try_audit_log()
-            if self._task_threads:
-                self._runners = TaskRunners(lab.tasks, self._task_threads)
-                self._runners.start()
-            if catalog is not None:
-                say_warnings(catalog)
-                store = HostStore(reservations=lab.reservations, calls=lab.calls, feeds=lab.feeds)
-                self.host = Host(
-                    store,
-                    lab.process,
-                    catalog,
-                    lab.settings,
-                    lab.instance,
-                    clock=lab.clock,
-                    on_change=lab.announce,
-                )
-                self.host.start()
-                lab.caller.host_here = self.host.own_calls
-                # an ending that is found now is to find its devices being opened, not as a dead host left them
-                self.host.looked.wait(FIRST_LOOK)
-            if self._with_reaper:
-                self._reaper = Reaper(lab)
-                self._reaper.start()
-            self._pid = os.getpid()
+            self._pid, self._runners, self.host, self._reaper = os.getpid(), None, None, None
+            try:
+                self._start_parts(catalog)
+            except BaseException:  # the next start makes them anew, and nobody would know these
+                self._end(STOP_SECONDS)
+                raise
+
+    def _start_parts(self, catalog: Catalog | None) -> None:
+        lab = self._lab
+        if self._task_threads:
+            self._runners = TaskRunners(lab.tasks, self._task_threads)
+            self._runners.start()
+        if catalog is not None:
+            say_warnings(catalog)
+            store = HostStore(reservations=lab.reservations, calls=lab.calls, feeds=lab.feeds)
+            self.host = Host(
+                store, lab.process, catalog, lab.settings, lab.instance, clock=lab.clock, on_change=lab.announce
+            )
+            self.host.start()
+            lab.caller.host_here = self.host.own_calls
+            # an ending that is found now is to find its devices being opened, not as a dead host left them
+            self.host.looked.wait(FIRST_LOOK)
+        if self._with_reaper:
+            self._reaper = Reaper(lab)
+            self._reaper.start()
 
     def start_soon(self) -> None:
         """Start if nothing hinders it; never raises, waits FIRST_LOOK at most. For the first request of a process."""
@@ -103,21 +105,23 @@ class Workers:
         Blocks at most about `seconds`. An ending that is not through is another process's to go on with, or the next's.
         """
         with self._lock:
-            if not self.running:
-                return
-            self._pid = 0
-            self._lab.caller.host_here = None
-            self._lab.store.answer_within(GOOD_BYE_SECONDS)
-            deadline, patience = Deadline(seconds), Deadline(min(LET_GO, seconds / 2))
-            if self._runners is not None:
-                self._runners.ask_to_stop()
-            if self._reaper is not None:
-                self._reaper.stop(patience.left())
-            if self._runners is not None:
-                self._runners.stop(patience.left())
-            if self.host is not None:
-                self.host.stop(deadline.left())
-            self._lab.process.stop()
+            if self.running:
+                self._end(seconds)
+
+    def _end(self, seconds: float) -> None:
+        self._pid = 0
+        self._lab.caller.host_here = None
+        self._lab.store.answer_within(GOOD_BYE_SECONDS)
+        deadline, patience = Deadline(seconds), Deadline(min(LET_GO, seconds / 2))
+        if self._runners is not None:
+            self._runners.ask_to_stop()
+        if self._reaper is not None:
+            self._reaper.stop(patience.left())
+        if self._runners is not None:
+            self._runners.stop(patience.left())
+        if self.host is not None:
+            self.host.stop(deadline.left())
+        self._lab.process.stop()
 
 
 def say_warnings(catalog: Catalog) -> None:

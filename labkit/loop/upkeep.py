@@ -20,7 +20,12 @@ OPEN_SECONDS = 30.0
 STOPPED = "its host was stopped"
 NOT_SAFE = "could not be made safe before"
 UNFORESEEN = "its driver raised what labkit could not deal with; the log of its loop says what"
-IN_MAINTENANCE_TEXT = "in maintenance: "
+_MAINTAINED = "in maintenance: "
+
+
+def in_maintenance(reason: str) -> str:
+    """The reason of a device's condition while its bench is in maintenance."""
+    return f"{_MAINTAINED}{reason}"
 
 
 def left_unsafe(condition: str, reason: str) -> str:
@@ -29,7 +34,7 @@ def left_unsafe(condition: str, reason: str) -> str:
         return reason.partition(f"{NOT_SAFE}: ")[2]
     if reason.startswith(f"{STOPPED}, "):
         return reason.partition(": ")[2]
-    if reason in (STOPPED, "not opened yet") or reason.startswith(IN_MAINTENANCE_TEXT):
+    if reason in (STOPPED, "not opened yet") or reason.startswith(_MAINTAINED):
         return ""
     return f"its last loop did not close it, and left it {condition}{f' ({reason})' if reason else ''}"
 

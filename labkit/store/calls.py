@@ -175,16 +175,17 @@ class Calls:
 
     def wake_host(self, wake: str) -> None:
         """Bring the wait of an inbox back."""
-        key = self._store.keys.of("calls", wake)
-        self._store.command("RPUSH", key, "")
-        self._store.command("EXPIRE", key, 60)
+        self._leave(self._store.keys.of("calls", wake), "", 60)
 
     def reply(self, call: Call, reply: Reply, keep: float = 60.0) -> None:
         """Answer a call; the answer is kept for `keep` seconds, and has this end from birth."""
-        key, packed = self._store.keys.of("reply", call.id), wire.dumps(dict(vars(reply)))
+        self._leave(self._store.keys.of("reply", call.id), wire.dumps(dict(vars(reply))), int(keep))
+
+    def _leave(self, key: str, value: str, keep: int) -> None:
+        """Leave something for who waits for it. As one with its end: who dies in between would leave it for ever."""
         line = self._store.line()
         try:
-            line.send(_MULTI + command(["RPUSH", key, packed]) + command(["EXPIRE", key, int(keep)]) + _EXEC)
+            line.send(_MULTI + command(["RPUSH", key, value]) + command(["EXPIRE", key, keep]) + _EXEC)
             for _ in range(4):
                 line.read()
         except BaseException:

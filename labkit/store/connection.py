@@ -21,7 +21,7 @@ from redis.exceptions import NoScriptError, RedisError
 from redis.retry import Retry
 
 from labkit.errors import StoreUnavailableError
-from labkit.store.address import sentinel_address
+from labkit.store.address import hint, made_of, sentinel_address, tls_rules
 from labkit.store.channels import Channels
 from labkit.store.keys import Keys
 from labkit.store.lines import Line
@@ -80,7 +80,7 @@ class Store:
 
     url: of the store, or of Sentinels that know where it is (see `address`). replicas: how many have to get what
     `run_copied` writes. now: the time that scripts see, for tests; None: the store's own.
-    Errors of every method: `StoreUnavailableError`.
+    Errors: `InvalidConfigError` where the URL is wrong; of every method `StoreUnavailableError`.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Store:
         self.replicas = replicas
         self.now = now
         address = sentinel_address(url)
-        self._master = None if address is None else Master(address, self._look_anew)
+        self._master = None if address is None else made_of(url, lambda: Master(address, self._look_anew))
         self._moves = 0
         self._keeper = keeper
         self._bringing = threading.Lock()
@@ -130,9 +130,16 @@ class Store:
             "encoding_errors": "backslashreplace",  # half a surrogate pair in somebody's text must stop nothing
             **_keepalive(self.url),
         }
-        if self._master is not None:
-            return redis.Redis.from_pool(self._master.pool(**options))
-        return redis.Redis.from_url(self.url, **options)
+
+        def make() -> redis.Redis:
+            if self._master is not None:
+                client = redis.Redis.from_pool(self._master.pool(**options))
+            else:
+                client = redis.Redis.from_url(self.url, **options, **tls_rules(self.url))
+            client.connection_pool.make_connection()  # only then it says what it has against its options
+            return client
+
+        return made_of(self.url, make)
 
     def run(self, script: str, *arguments: Argument) -> Any:
         """Run a script once. Its reply comes back with bytes as text where they are UTF-8 (see `text`)."""
@@ -217,8 +224,10 @@ class Store:
             try:
                 connection.send_packed_command((b"".join(map(command, commands)),))
                 answers = [_answer(connection) for _ in commands]
-            except BaseException:
+            except BaseException as error:
                 connection.disconnect()
+                if isinstance(error, (ValueError, AttributeError)):  # `Pool.close` took it away from under this thread
+                    raise redis.exceptions.ConnectionError("The connection was closed here.") from error
                 raise
             self._quick.give_back(connection)
         return answers
@@ -263,7 +272,7 @@ class Store:
             self._drop_idle()  # where the store hangs, each of them would have to be waited for
             self._bring_back()
             raise StoreUnavailableError(
-                f"The store does not answer ({error}).", sent="connecting to" not in str(error)
+                f"The store does not answer ({error}).{hint(self.url, error)}", sent="connecting to" not in str(error)
             ) from error
         except redis.exceptions.ResponseError as error:
             if _REFUSED.search(str(error)):

@@ -12,14 +12,14 @@ from collections.abc import Container, Sequence
 
 # (name in Lua and here, what it holds). The order is that of the scripts' KEYS.
 FAMILIES: Sequence[tuple[str, str]] = (
-    ("lab", "hash: the app's name under this prefix, the highest fence given out, when the last beat came"),
+    ("lab", "hash: the app's name here, the highest fence, when the last beat came and a page last began to look"),
     ("deadlines", "sorted set: session id, scored by the time at which somebody must look at it"),
     ("processes", "sorted set: process id, scored by its last beat"),
     ("roles", "hash: process id -> what it does: 'host tasks endings'"),
     ("changes", "stream, capped: wakes hosts and reapers; says only that there is news"),
     ("bench_devices", "hash: bench -> its devices' names, separated by spaces, in the order of the declaration"),
     ("bench_features", "hash: bench -> its features, separated by spaces"),
-    ("bench_host", "hash: bench -> 'process fence machine' of the host that claimed it"),
+    ("bench_host", "hash: bench -> 'process fence machine beat' of the host that claimed it; beat: its last one"),
     ("bench_used", "hash: bench -> fence of its last reservation, for fairness"),
     ("bench_info", "hash: bench -> JSON that its host published for web and tasks"),
     ("holds", "hash: bench/device -> 'state fence session since until'; absent: none"),

@@ -14,7 +14,7 @@ from typing import Any
 import redis
 from redis.connection import parse_url
 
-from labkit.store.address import SentinelAddress
+from labkit.store.address import SentinelAddress, tls_rules
 
 log = logging.getLogger("labkit.store")
 
@@ -37,6 +37,7 @@ class Master:
         self._last: tuple[str, int] | None = None
         direct: dict[str, Any] = dict(parse_url(address.direct))  # type: ignore[no-untyped-call]
         self._secure = direct.pop("connection_class", None) is not None
+        direct |= tls_rules(address.direct)
         self.options = {key: value for key, value in direct.items() if key not in ("host", "port")}
         """How one speaks to the master: database, user, password, TLS."""
 
@@ -53,14 +54,21 @@ class Master:
 
         Errors: redis-py's `ConnectionError` where no Sentinel knows it.
         """
+        reasons: list[str] = []
         for sentinel in self._order:
-            found = self._ask(sentinel)
+            try:
+                found = self._ask(sentinel)
+            except _SILENT as error:
+                log.debug("Sentinel was passed over address=%s:%d error=%s", *sentinel, error)
+                reasons.append(f"{sentinel[0]}:{sentinel[1]}: {str(error).rstrip('.')}")
+                continue
             if found is not None:
                 self._note(sentinel, found)
                 return found
+            reasons.append(f"{sentinel[0]}:{sentinel[1]} knows no master of this name")
         raise redis.exceptions.ConnectionError(
             f"Error connecting to the master '{self._address.service}': none of its Sentinels knows where it is "
-            f"({', '.join(f'{host}:{port}' for host, port in self._address.sentinels)})."
+            f"({'; '.join(reasons)})."
         )
 
     def doubt(self) -> None:
@@ -75,7 +83,10 @@ class Master:
             self._on_move()
 
     def _ask(self, sentinel: tuple[str, int]) -> tuple[str, int] | None:
-        """What one Sentinel says. A connection of its own: that is rare, and nothing is to be left of it."""
+        """What one Sentinel says; None: it knows no such master. Errors: `_SILENT`.
+
+        A connection of its own: that is rare, and nothing is to be left of it.
+        """
         kind: Any = redis.SSLConnection if self._secure else redis.Connection
         tls = {key: value for key, value in self.options.items() if key.startswith("ssl_")}
         wanted = {"username": self._address.username, "password": self._address.password}
@@ -92,9 +103,6 @@ class Master:
             connection.connect()
             connection.send_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service)
             found = connection.read_response()
-        except _SILENT as error:
-            log.debug("Sentinel was passed over address=%s:%d error=%s", *sentinel, error)
-            return None
         finally:
             connection.disconnect()
         return (found[0].decode(), int(found[1])) if found else None

@@ -87,8 +87,13 @@ class Pool:
     def close(self) -> None:
         """Close the connections; who waits for an answer gets an error. Twice is fine, and the next use opens anew."""
         free, self._free = self._free, deque()
-        for connection in [*free, *self._busy]:
+        for connection in [*free, *self._at_work()]:
             connection.disconnect()
+
+    def _at_work(self) -> list[Any]:
+        while True:
+            with contextlib.suppress(RuntimeError):  # a thread has taken one, or given it back, while they were counted
+                return list(self._busy)
 
 
 def read_within(connection: Any, seconds: float) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import hashlib
 import logging
 import secrets
 import threading
@@ -15,6 +14,7 @@ from labkit import wire
 from labkit.clock import Deadline
 from labkit.context import BoundSession, Purpose, bind
 from labkit.errors import StoreUnavailableError
+from labkit.log_text import hashed
 from labkit.store.tasks import LOST, TIMED_OUT, TaskEnd, TaskRecord, TaskStatus, problem
 from labkit.tasks.services import TaskServices
 from labkit.tasks.task import RunningTask, WebLabTask, make_current
@@ -101,7 +101,7 @@ class TaskWork:
         process = self._services.process
         self._again, self._late, self._ended = self._late, False, claimed
         if not process.begun.first(claimed.task_id):  # the store went back, and has forgotten that it was claimed
-            log.error("task is not run again name=%s task=%s", claimed.name, _short(claimed.task_id))
+            log.error("task is not run again name=%s task=%s", claimed.name, hashed(claimed.task_id))
             self._end = None if claimed.task_id in process.tasks else _failed(claimed, LOST)
             return
         self._end, interrupt = self._run(claimed)
@@ -144,7 +144,7 @@ class TaskWork:
             if self._running is not running:
                 return False  # it has ended meanwhile, so its thread goes on
             self._abandoned = running
-        log.error("task abandoned name=%s task=%s", running.name, _short(running.task_id))
+        log.error("task abandoned name=%s task=%s", running.name, hashed(running.task_id))
         return True
 
     def _told(self, recorded: bool | None) -> None:
@@ -152,9 +152,9 @@ class TaskWork:
         end, ended = self._end, self._ended
         self._end, self._ended, self._again = None, None, False
         if recorded is False and end is not None:
-            log.warning("task was lost, its result is dropped task=%s", _short(end.task_id))
+            log.warning("task was lost, its result is dropped task=%s", hashed(end.task_id))
         elif end is not None and ended is not None and end.status is TaskStatus.DONE:
-            log.info("task done name=%s session=%s", ended.name, _short(ended.session_id))
+            log.info("task done name=%s session=%s", ended.name, hashed(ended.session_id))
 
 
 def execute(
@@ -176,11 +176,11 @@ def execute(
     try:
         result = contextvars.Context().run(_call, claimed, function, services, stopping, limits)
         if limits.asked.over:
-            log.error("task failed name=%s session=%s code=timeout", claimed.name, _short(claimed.session_id))
+            log.error("task failed name=%s session=%s code=timeout", claimed.name, hashed(claimed.session_id))
             return _failed(claimed, TIMED_OUT), None
         end = TaskEnd(task_id=claimed.task_id, process=claimed.owner, status=TaskStatus.DONE, result=wire.dumps(result))
     except BaseException as error:  # whatever a task raises is its own end and nobody else's, SystemExit too
-        log.exception("task failed name=%s session=%s", claimed.name, _short(claimed.session_id))
+        log.exception("task failed name=%s session=%s", claimed.name, hashed(claimed.session_id))
         own = problem("exception", type(error).__name__, _message(error))
         failed = _failed(claimed, TIMED_OUT if limits.asked.over else own)
         return failed, error if isinstance(error, KeyboardInterrupt) else None
@@ -221,7 +221,7 @@ def _warn_of_unsaved_data(claimed: TaskRecord) -> None:
         log.warning(
             "task changed weblab_user.data and did not store it: call weblab_user.data.store() name=%s session=%s",
             claimed.name,
-            _short(claimed.session_id),
+            hashed(claimed.session_id),
         )
 
 
@@ -232,9 +232,5 @@ def _failed(claimed: TaskRecord, error: str) -> TaskEnd:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:
+    except BaseException:  # of whatever kind: the end of the task is still to be told
         return f"(an error of type {type(error).__name__} that can't be shown as text)"
-
-
-def _short(session_id: str) -> str:
-    return hashlib.sha256(session_id.encode()).hexdigest()[:8]

@@ -55,7 +55,7 @@ class BoardProcess:
             self.process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:  # stopped by a test's SIGSTOP, for example
             self.process.kill()
-            self.process.wait(_STOP_TIMEOUT)
+            self.process.wait(_START_TIMEOUT)
         if self.process.stdout is not None:
             self.process.stdout.close()
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -21,13 +22,21 @@ class StoreServer:
     """A Valkey server that lives as long as the block: `with StoreServer() as server: Store(server.url, "lab")`.
 
     folder: where its files go; None: a temporary one, removed afterwards. append_only: keep the data over `restart()`.
+    environment: variables that its process has beside this one's.
     """
 
-    def __init__(self, folder: Path | None = None, *, append_only: bool = False):
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        append_only: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ):
         self._own = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="labkit-store-"))
         self.socket = self.folder / "s"
         self._append_only = append_only
+        self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,7 +68,11 @@ class StoreServer:
             "noeviction",
         ]
         self._process = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=self.folder
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            cwd=self.folder,
+            env={**os.environ, **self._environment},
         )
         deadline = Deadline(10.0)
         with redis.Redis(unix_socket_path=str(self.socket)) as client:

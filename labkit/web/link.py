@@ -17,13 +17,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import simple_websocket
+from wsproto.connection import ConnectionState
 from wsproto.utilities import ProtocolError
 
 _FINAL_TEXT, _FINAL_BYTES = 0x81, 0x82
 _SHORT = struct.Struct("!BB")
 _MIDDLE = struct.Struct("!BBH")
 _LONG = struct.Struct("!BBQ")
-_SECONDS = struct.Struct("@ll")
+_SO_RCVTIMEO_NEW = 66
+"""What SO_RCVTIMEO is where a machine of 32 bits has a time of 64, as Debian 13 on a Raspberry Pi."""
+_RESET = struct.pack("@ii", 1, 0)
+"""As SO_LINGER: whatever is under way is dropped with the connection."""
 _RECEIVE_BYTES = 16 * 1024
 
 
@@ -35,6 +39,8 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
     """
 
     connected: bool
+    _cut_off = False
+    """Was it ended in the middle of something that was too long, or made no sense?"""
 
     def __init__(self, environ: Mapping[str, Any], max_message_size: int, patience: float):
         self._sending = threading.Lock()
@@ -42,7 +48,7 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
             _uncompressed(environ), receive_bytes=_RECEIVE_BYTES, max_message_size=max_message_size,
             thread_class=_NoThread,
         )  # fmt: skip
-        limit = _SECONDS.pack(int(patience), int(patience % 1 * 1e6))
+        limit = time_value(patience)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)  # not `settimeout`: that is for sending, too
 
     def send(self, data: str | bytes) -> None:
@@ -71,14 +77,35 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
             if not data:
                 return False
             self.ws.receive_data(data)
-            return bool(self._handle_events())
-        except (OSError, ProtocolError):
+            goes_on = bool(self._handle_events())
+        except ProtocolError:
+            self._cut_off = True
             return False
+        except OSError:
+            return False
+        self._cut_off = not goes_on and self.ws.state is ConnectionState.LOCAL_CLOSING
+        return goes_on
 
     def end(self) -> None:
-        """Let go of the connection, and of a thread that sends still to a browser that has stopped reading."""
+        """Let go of the connection, and of a thread that sends still to a browser that has stopped reading.
+
+        A browser that is sending is reset when the server closes the connection. What is left unread does that too; but
+        where the server has just read all that had come, its kernel says nothing, being shut for reading, and the
+        browser waits for a minute to send the rest.
+        """
         with contextlib.suppress(OSError):
+            if self._cut_off or self._is_sending():
+                self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self.sock.shutdown(socket.SHUT_RDWR)
+
+    def _is_sending(self) -> bool:
+        """Whether something has come that nobody has read."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            return False  # there is no looking into it
+        try:
+            return bool(self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            return False
 
 
 class _NoThread:
@@ -95,6 +122,12 @@ class _NoThread:
 
 def _uncompressed(environ: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in environ.items() if name != "HTTP_SEC_WEBSOCKET_EXTENSIONS"}
+
+
+def time_value(seconds: float, option: int = socket.SO_RCVTIMEO) -> bytes:
+    """Seconds as the kernel takes them for this option."""
+    numbers = "@qq" if option == _SO_RCVTIMEO_NEW else "@ll"
+    return struct.pack(numbers, int(seconds), int(seconds % 1 * 1e6))
 
 
 def _head(opcode: int, length: int) -> bytes:

@@ -44,7 +44,7 @@ def is_from_elsewhere(environ: Mapping[str, Any], settings: Settings, server_nam
     """
     origin, site = environ.get("HTTP_ORIGIN"), environ.get("HTTP_SEC_FETCH_SITE")
     if origin is None:
-        return site in ("cross-site", "same-site")
+        return site not in (None, "same-origin", "none")
     if site == "same-origin" or origin in settings.origins.split():
         return False
     scheme, _, host = origin.lower().partition("://")

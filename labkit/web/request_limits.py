@@ -12,6 +12,7 @@ import json
 from flask import Flask, Response, request, session
 
 from labkit.lab import Lab
+from labkit.web.access import same_page
 from labkit.web.headers import page_headers
 from labkit.web.rates import Buckets
 from labkit.web.rendering import render
@@ -43,7 +44,7 @@ def _too_many(lab: Lab, seconds: int) -> Response:
     text = "Your session asks for more than this lab answers in a second. Nothing is lost: try again in a moment."
     if "text/html" in request.headers.get("Accept", "") and request.method == "GET":
         facts = {"title": lab.title, "kind": "busy", "heading": "Too many requests", "text": text, "back": ""}
-        page = render("message.html", **facts, retry=request.full_path)
+        page = render("message.html", **facts, retry=same_page())
         answer = page_headers(Response(page, 429, mimetype="text/html"))
     else:
         answer = _refusal(429, text)

@@ -11,7 +11,7 @@ import re
 
 from flask import Flask
 
-from labkit.lifecycle import hashed
+from labkit.log_text import hashed
 
 _SERVERS = ("werkzeug", "gunicorn.access", "gunicorn.error")
 _ID = re.compile(r"(?<=/)[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
@@ -27,7 +27,10 @@ class _HashedIds(logging.Filter):
     """Has a line name sessions as all of labkit's lines do."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        line = record.getMessage()
+        try:
+            line = record.getMessage()
+        except Exception:  # its words don't fit its arguments: logging itself says so, and who logs must not fail at it
+            return True
         if _ID.search(line):
             record.msg, record.args = without_ids(line), None
         return True

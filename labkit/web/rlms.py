@@ -24,7 +24,7 @@ from werkzeug.routing import RequestRedirect, WebsocketMismatch
 from labkit.clock import Deadline
 from labkit.errors import BadRequestError, BenchUnavailableError, NotCopiedError, StoreUnavailableError, WebLabError
 from labkit.lab import Lab
-from labkit.lifecycle import hashed
+from labkit.log_text import hashed
 from labkit.sessions import ASK_AGAIN, end_session, session_status, start_session
 from labkit.store.sessions import EndReason, SessionState
 from labkit.web.page_values import as_number, is_unicode
@@ -268,14 +268,19 @@ class RlmsRoutes:
         wrong, asked = request.routing_exception, f"{request.method:.20} {without_ids(request.path):.200}"
         if isinstance(wrong, NotFound):
             raise _RefusedError(404, "path", f"Nothing answers {asked}.")
+        if isinstance(wrong, WebsocketMismatch) or _wants_websocket(request):  # to some addresses it is a wrong method
+            raise _RefusedError(400, "Upgrade", f"There is no WebSocket at {asked}.")
         if isinstance(wrong, MethodNotAllowed):
             methods = _methods(wrong)
             if request.method == "OPTIONS":
                 return {"methods": methods}, 200
             raise _RefusedError(405, "method", f"Nothing answers {asked}; ask by {' or '.join(methods)}.")
-        if isinstance(wrong, WebsocketMismatch):
-            raise _RefusedError(400, "Upgrade", f"There is no WebSocket at {asked}.")
         raise _RefusedError(400, "Host", f"The Host header of {asked} is no name of the lab.")
+
+
+def _wants_websocket(request: Request) -> bool:
+    headers = request.headers
+    return "upgrade" in headers.get("Connection", "").lower() and headers.get("Upgrade", "").lower() == "websocket"
 
 
 def _is_right(sent: str, right: str) -> bool:

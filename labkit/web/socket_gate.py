@@ -73,7 +73,13 @@ def keep_nonsense_out(server: Any, message_bytes: int, places: Places, visitors:
             super().__init__(handler, server, max_message_size=message_bytes, patience=patience)
 
     engine._handle_connect = handle_connect
+    engine._log_error_once = _log_refusal
     engine._async = {**engine._async, "websocket": WebSocket}  # a copy: the lab's own server has the other
+
+
+def _log_refusal(_: str, reason: str) -> None:
+    """In the library's place: its line has what was sent in it, be that lines of their own or what moves a cursor."""
+    log.info("connection was refused reason=%s", reason)
 
 
 def _shakes_hands(environ: Mapping[str, Any]) -> bool:

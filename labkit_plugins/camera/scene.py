@@ -19,8 +19,7 @@ from labkit_plugins.camera.grabber import HEADER, PICTURE, STARTED
 from labkit_plugins.camera.painting import Lamp, Painter, broken_bytes
 from labkit_plugins.camera.source import FRAMES, RATE, SIZE
 from labkit_plugins.twins.channel import Channel
-from labkit_plugins.twins.control import short_address
-from labkit_plugins.twins.door import Watched
+from labkit_plugins.twins.door import Door, Watched
 from labkit_plugins.twins.program import Place, TwinProgram, parser, run
 
 _SLOW = 2.0  # seconds for a picture of a camera that is slow
@@ -94,8 +93,8 @@ class Scene(TwinProgram):
         self._painter = painter
         self._rate = rate
         self._lamps: dict[Channel, dict[str, Lamp]] = {}
-        self._viewers: set[Viewer] = set()
-        self._doors: socket.socket | None = None
+        self._window: Door[Viewer] | None = None
+        """Where viewers come in; the door of the program itself is for those who ask it something."""
         self._picture_due = 0.0
         self._drawing = False
         self._drawn = 0
@@ -106,10 +105,20 @@ class Scene(TwinProgram):
     def begin(self) -> None:
         if self.place.folder is None:
             raise ValueError("a scene needs the folder of its camera: --folder")
-        self._open_doors()
+        path, kind = self.place.folder / FRAMES, socket.SOCK_STREAM
+        self._window = Door[Viewer](
+            path, lambda new, gone: Viewer(new, self._begin_drawing, gone), Viewer.close, kind=kind
+        )
+        self._window.open()
 
     def finish(self) -> None:
-        self._close_doors()
+        if self._window is not None:
+            self._window.close()
+            self._window.hang_up()
+
+    @property
+    def _viewers(self) -> tuple[Viewer, ...]:
+        return () if self._window is None else self._window.clients
 
     def status(self) -> Mapping[str, Any]:
         lamps = {name: {"lit": lamp.lit, "incoming": lamp.incoming} for name, lamp in self._all_lamps().items()}
@@ -118,14 +127,14 @@ class Scene(TwinProgram):
 
     def faulted(self, fault: str) -> None:
         if not self.plugged:
-            self._close_doors()
-        elif self._doors is None:
-            self._open_doors()
+            self.finish()
+        elif self._window is not None:
+            self._window.open()
 
     def watched(self) -> Iterator[Watched]:
-        if self._doors is not None:
-            yield self._doors.fileno(), select.POLLIN, self._let_in
-        for viewer in tuple(self._viewers):
+        if self._window is not None:
+            yield from self._window.watched()
+        for viewer in self._viewers:
             yield viewer.watched()
 
     def _settle(self, client: Channel, words: list[str]) -> None:
@@ -156,38 +165,6 @@ class Scene(TwinProgram):
         return {name: lamp for lamps in self._lamps.values() for name, lamp in lamps.items()}
 
     # -- pictures
-
-    def _open_doors(self) -> None:
-        path = self.place.folder and self.place.folder / FRAMES
-        if path is None:
-            return
-        path.unlink(missing_ok=True)
-        self._doors = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        with short_address(path) as address:
-            self._doors.bind(address)
-        path.chmod(0o600)
-        self._doors.listen(8)
-
-    def _close_doors(self) -> None:
-        if self.place.folder is not None and self._doors is not None:
-            (self.place.folder / FRAMES).unlink(missing_ok=True)
-            self._doors.close()
-            self._doors = None
-        for viewer in tuple(self._viewers):
-            self._leave(viewer)
-
-    def _let_in(self, events: int) -> None:
-        if self._doors is None:
-            return
-        try:
-            connected, _ = self._doors.accept()
-        except OSError:  # it has gone again
-            return
-        self._viewers.add(Viewer(connected, self._begin_drawing, self._leave))
-
-    def _leave(self, viewer: Viewer) -> None:
-        self._viewers.discard(viewer)
-        viewer.close()
 
     def _begin_drawing(self, viewer: Viewer) -> None:
         if not self._drawing:

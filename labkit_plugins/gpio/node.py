@@ -44,7 +44,7 @@ class Node:
         faults: Collection[str],
         later: Callable[[float, Callable[[], None]], None],
     ):
-        self._door = Door(path, self._received, self._forget)
+        self._door = Door[Channel](path, lambda new, gone: Channel(new, self._received, gone), self._forget)
         self._pins = pins
         self._faults = faults
         self._later = later

@@ -30,10 +30,13 @@ def short_address(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def listen(path: Path) -> socket.socket:
-    """A listening socket at `path`, for its owner only; what lies there from a dead program is replaced."""
+def listen(path: Path, kind: int = socket.SOCK_SEQPACKET) -> socket.socket:
+    """A listening socket at `path`, for its owner only; what lies there from a dead program is replaced.
+
+    kind: of its connections: packets, or a stream.
+    """
     path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    listener = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
     try:
         with short_address(path) as address:
             listener.bind(address)

@@ -1,4 +1,4 @@
-"""Door: a socket's file at which others come in, each by a channel. Used by the programs of twins.
+"""Door: a socket's file at which others come in. Used by the programs of twins.
 
 It waits for nothing itself: a program's loop asks it for descriptors, and hands back what `poll` said of them.
 """
@@ -9,33 +9,52 @@ import select
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
-from labkit_plugins.twins.channel import Channel
 from labkit_plugins.twins.control import listen
 
 Watched = tuple[int, int, Callable[[int], None]]
 """A descriptor, the events of `poll` that are wanted, and what to do with those that come."""
 
 
-class Door:
-    """Opened at a path. `received` gets each packet's text, `left` is called once for each client that is gone."""
+class Client(Protocol):
+    """Who has come in."""
 
-    def __init__(self, path: Path, received: Callable[[Channel, str], None], left: Callable[[Channel], None]):
+    def close(self) -> None:
+        """End its connection; twice is fine."""
+
+
+C = TypeVar("C", bound=Client)
+
+
+class Door(Generic[C]):
+    """Opened at a path. let_in: makes a client of a connection, and is given whom to tell when that is gone. left: is
+    called once for each client that is gone. kind: of the connections."""
+
+    def __init__(
+        self,
+        path: Path,
+        let_in: Callable[[socket.socket, Callable[[C], None]], C],
+        left: Callable[[C], None],
+        *,
+        kind: int = socket.SOCK_SEQPACKET,
+    ):
         self._path = path
-        self._received = received
+        self._let_in = let_in
         self._left = left
+        self._kind = kind
         self._listener: socket.socket | None = None
-        self._clients: set[Channel] = set()
+        self._clients: set[C] = set()
 
     @property
-    def clients(self) -> tuple[Channel, ...]:
+    def clients(self) -> tuple[C, ...]:
         """Who is in."""
         return tuple(self._clients)
 
     def open(self) -> None:
         """Put the socket's file there; twice is fine."""
         if self._listener is None:
-            self._listener = listen(self._path)
+            self._listener = listen(self._path, self._kind)
 
     def close(self) -> None:
         """Take the file away; who is in stays. Twice is fine."""
@@ -62,8 +81,8 @@ class Door:
             connected, _ = self._listener.accept()
         except OSError:  # it has gone again
             return
-        self._clients.add(Channel(connected, self._received, self._forget))
+        self._clients.add(self._let_in(connected, self._forget))
 
-    def _forget(self, client: Channel) -> None:
+    def _forget(self, client: C) -> None:
         self._clients.discard(client)
         self._left(client)

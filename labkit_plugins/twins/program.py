@@ -27,6 +27,7 @@ import os
 import select
 import shlex
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -76,7 +77,7 @@ class TwinProgram:
         self.requests |= {fault: self._fault_request(fault) for fault in (*FAULTS, "plug", "normal")}
         self.neighbours = Neighbours(place.folder, self.met, self.heard)
         self._parent_fd = None if place.parent is None else _watch(place.parent)
-        self._door = None if place.control is None else Door(place.control, self._answer, self._forget)
+        self._door = None if place.control is None else Door[Channel](place.control, self._let_in, self._forget)
         self._watchers: set[Channel] = set()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
@@ -175,6 +176,9 @@ class TwinProgram:
     def _patience(self) -> float | None:
         """Milliseconds until something is due, rounded up: waking early would be spinning."""
         return None if not self._due else max(0.0, self._due[0][0] - time.monotonic()) * 1000 + 1
+
+    def _let_in(self, connected: socket.socket, gone: Callable[[Channel], None]) -> Channel:
+        return Channel(connected, self._answer, gone)
 
     def _forget(self, client: Channel) -> None:
         self._watchers.discard(client)

@@ -6,13 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.complaints import note_complaints
 from tests.browser.harness import PretendedLab
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 30_000.0  # ms
 BANNER = "demo board 1.0\r\n> "
+
+
+@pytest.fixture(autouse=True)
+def patient() -> Iterator[None]:
+    """A page may take its time to show something: a busy machine starts a page in more than five seconds."""
+    expect.set_options(timeout=PATIENCE)
+    yield
+    expect.set_options(timeout=None)
 
 
 @pytest.fixture

@@ -20,14 +20,11 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 import labkit.web
 import labkit_plugins.serial
+from labkit.web.headers import POLICY
 
 WEB = Path(labkit.web.__file__).parent
 SERIAL_PANEL = Path(labkit_plugins.serial.__file__).parent / "panel.js"
 PREFIX = "/mylab"  # pages must not believe that labkit stands at the root
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
-    "img-src 'self' data:; font-src 'self'"
-)
 BROKEN_PANEL = "export default function mount() { throw new Error('out of paint'); }"
 CONSOLE_COMMANDS = {
     "write": {"panel": True, "help": "Send bytes."},
@@ -295,7 +292,7 @@ def with_policy(response: Response) -> Response:
         data = response.get_data()
         response.close()
         response.set_data(data)
-    response.headers["Content-Security-Policy"] = CSP
+    response.headers["Content-Security-Policy"] = POLICY
     response.headers["Cache-Control"] = "no-store"
     return response
 

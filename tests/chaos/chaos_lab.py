@@ -24,6 +24,7 @@ from labkit.store.reservations import BenchView, Reservations
 from labkit.testing.board import BoardProcess
 from labkit.testing.store import StoreServer
 from tests.chaos.record import Act, Heard, Kept, Sample
+from tests.chaos.store_clock import StoreClock
 from tests.chaos.store_proxy import StoreProxies, StoreProxy
 from tests.flows.harness import FlowLab
 from tests.prepared import Prepared
@@ -82,7 +83,6 @@ class Part:
         self._clock = clock
         self._again = 0.0
         self.process = start()
-        self.deaths = 0
 
     def look_after(self, pause: float) -> None:
         """Start it again where it has ended."""
@@ -90,7 +90,6 @@ class Part:
             return
         if not self._again:
             self._again = time.monotonic() + pause
-            self.deaths += 1
             self.let_clock_jump(0.0)
         elif time.monotonic() >= self._again:
             self._again = 0.0
@@ -124,10 +123,13 @@ class ChaosLab:
     def __init__(self, folder: Path, ports: list[int], *, benches: int, loops: int, seed: int, **settings: Any):
         self.folder = folder
         self.ports = ports
-        self.server = StoreServer(append_only=True)
+        self.store_clock = StoreClock(folder)
+        self.server = StoreServer(append_only=True, environment=self.store_clock.environment)
         self.forgotten: list[float] = []
         self.openers: list[tuple[float, str, list[int]]] = []
         self.samples: list[Sample] = []
+        self.moves: list[tuple[float, str]] = []
+        self._openers: dict[str, int] = {}
         self._loops = loops
         self._random = random.Random(f"{seed} pauses")
         self._flow = FlowLab(folder, self.server, ports[0], benches=benches, settings={**SETTINGS, **settings})
@@ -159,7 +161,7 @@ class ChaosLab:
             self._add(f"loop-{number}", proxies.make())
         for number, port in enumerate(self.ports, start=1):
             self._add(f"web-{number}", proxies.make(), port)
-        for work in (self._look_after, self._look, self._feel_time):
+        for work in (self._look_after, self._look, self._watch_ttys, self._feel_time):
             thread = threading.Thread(target=work, name=work.__name__)
             thread.start()
             self._threads.append(thread)
@@ -218,11 +220,15 @@ class ChaosLab:
         return Reservations(self.store).benches()
 
     def _look(self) -> None:
-        """Again and again: why benches can't be given out, and who has their ttys open."""
+        """Again and again: why benches can't be given out."""
         while not self._ending.wait(0.1):
             with contextlib.suppress(StoreUnavailableError):
                 at = time.monotonic()
                 self.samples.append(Sample(at=at, out_of_service=self.out_of_service()))
+
+    def _watch_ttys(self) -> None:
+        """Again and again: who has them open; on a thread of its own, for a store that hangs holds up the other."""
+        while not self._ending.wait(0.1):
             self._look_at_ttys()
 
     def out_of_service(self) -> dict[str, str]:
@@ -244,7 +250,10 @@ class ChaosLab:
             for link in links_of(pid):
                 if link in ttys:
                     holders.setdefault(ttys[link], []).append(pid)
-        self.openers += [(time.monotonic(), bench, pids) for bench, pids in holders.items() if len(set(pids)) > 1]
+        now = time.monotonic()
+        self.openers += [(now, bench, pids) for bench, pids in holders.items() if len(set(pids)) > 1]
+        self.moves += [(now, bench) for bench, pids in holders.items() if self._openers.get(bench) not in pids]
+        self._openers |= {bench: pids[-1] for bench, pids in holders.items()}
 
     def acts(self) -> list[Act]:
         path = self.folder / "acts.log"

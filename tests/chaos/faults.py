@@ -17,9 +17,11 @@ from pathlib import Path
 
 from labkit.errors import StoreUnavailableError
 from tests.chaos.chaos_lab import ChaosLab, Part
+from tests.chaos.late import Visitor
 from tests.chaos.load import Desk
 
 Act = Callable[["Scene"], None]
+STORE_CLOCK = "store-clock-jump"
 
 
 class Scene:
@@ -138,15 +140,29 @@ def empty_store(scene: Scene) -> None:
 
 
 def cut_store(scene: Scene) -> None:
-    """The store comes back with a file that lacks its last moments."""
+    """The store comes back with a file that lacks its last moments: a session that was over is shown again, and its
+    page still clicks."""
+    visitor = Visitor(scene.desk, f"late-{scene.random.randrange(10**6)}")
+    came = visitor.come()
     size = size_of(scene.lab.server.folder / "appendonlydir")
-    scene.wait(0.3, 1.5)
-    with scene.lab.store_down() as folder:
-        for path, length in size_of(folder).items():
-            if path in size and length > size[path]:
-                with open(path, "r+b") as file:
-                    file.truncate(size[path])
-    scene.lab.forgotten.append(time.monotonic())
+    visitor.go() if came else scene.wait(0.3, 1.5)
+    with visitor.clicking():
+        with scene.lab.store_down() as folder:
+            for path, length in size_of(folder).items():
+                if path in size and length > size[path]:
+                    with open(path, "r+b") as file:
+                        file.truncate(size[path])
+        scene.lab.forgotten.append(time.monotonic())
+        scene.wait(0.5, 2.0)
+
+
+def jump_store_clock(scene: Scene) -> None:
+    """The store's own clock jumps, and jumps back: what is timed by it ends early, or lasts so much longer."""
+    scene.lab.store_clock.jump(scene.random.choice([-30.0, -6.0, 6.0, 30.0]))
+    try:
+        scene.last()
+    finally:
+        scene.lab.store_clock.jump(0.0)
 
 
 def size_of(folder: Path) -> dict[Path, int]:
@@ -253,6 +269,7 @@ KINDS: Mapping[str, tuple[str, Act]] = {
     "store-read-only": ("store", read_only),
     "store-full": ("store", no_memory),
     "store-forbids": ("store", no_right),
+    STORE_CLOCK: ("store", jump_store_clock),
     "device-unplug": ("device", unplug),
     "device-hang": ("device", hang_board),
     "slots-wrong": ("rlms", shift_slots),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.store.connection import Store
 from labkit.store.keys import FAMILIES
 from tests.chaos.chaos_lab import ChaosLab, links_of
 
@@ -45,35 +46,45 @@ def look_at_idle(lab: ChaosLab) -> Idle:
             sockets[kind] += sum(link.startswith("socket:") for link in links)
             files[kind] += sum(not link.startswith("socket:") for link in links)
             threads.update(f"{kind} {name}" for name in thread_names(pid))
-    return Idle(files=files, sockets=sockets, threads=threads, lasting=frozenset(lasting_keys(lab)))
+    return Idle(files=files, sockets=sockets, threads=threads, lasting=frozenset(lasting_keys(lab.store)))
 
 
 def thread_names(pid: int) -> list[str]:
-    """The names that the kernel has of a process's threads, without what differs from one to the next."""
+    """The names that the kernel has of a process's threads."""
     names = []
     for path in Path(f"/proc/{pid}/task").glob("*/comm"):
         with contextlib.suppress(OSError):
-            names.append(re.sub(r"[0-9]+", "N", path.read_text().strip()))
+            names.append(kernel_name(path))
     return names
 
 
-def lasting_keys(lab: ChaosLab) -> list[str]:
+def kernel_name(path: Path) -> str:
+    """A name that the kernel has of a thread, without what differs from one to the next."""
+    return re.sub(r"[0-9]+", "N", path.read_text().strip())
+
+
+def lasting_keys(store: Store) -> list[str]:
     """Keys without a TTL, but those of the fixed hashes and the benches' logs."""
-    fixed = {lab.store.keys[name] for name, _ in FAMILIES}
-    keys = [key.decode() for key in lab.store.command("KEYS", "*")]
-    lasting = [key for key in keys if key not in fixed and lab.store.command("TTL", key) == -1]
-    return [key for key in lasting if not key.startswith(lab.store.keys["bench_log"])]
+    fixed = {store.keys[name] for name, _ in FAMILIES}
+    keys = [key.decode() for key in store.command("KEYS", "*")]
+    lasting = [key for key in keys if key not in fixed and store.command("TTL", key) == -1]
+    return [key for key in lasting if not key.startswith(store.keys["bench_log"])]
 
 
 def wait_until_idle(lab: ChaosLab, before: Idle | None = None) -> list[str]:
-    """Wait until nothing is under way, and there is no more of anything than before; returns what still is."""
-    until = time.monotonic() + SECONDS
+    """Wait until nothing is under way, and there is no more of anything than before; returns what still is, and what
+    else was for long."""
+    began, seen = time.monotonic(), Counter[str]()
     while True:
         left = under_way(lab)
         if before is not None and not left:
             left = growth(before, look_at_idle(lab))
-        if not left or time.monotonic() > until:
-            return left
+        if not left:
+            return []
+        if time.monotonic() > began + SECONDS:
+            long = [what for what, looks in seen.most_common(3) if what not in left and looks > seen.total() / 10]
+            return [*left, *(f"before that for long: {what}" for what in long)]
+        seen.update(left)
         time.sleep(0.2)
 
 

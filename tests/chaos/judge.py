@@ -24,7 +24,7 @@ def no_earlier_fence_after_a_later_one(record: Record) -> list[str]:
     lines = lines_of(record)
     complaints = []
     for bench, heard in record.heard.items():
-        highest = 0
+        highest, since = 0, 0.0
         for mark in marks(heard):
             if mark.kind not in "~!":
                 continue
@@ -33,10 +33,10 @@ def no_earlier_fence_after_a_later_one(record: Record) -> list[str]:
                 complaints.append(f"{bench}: a line {mark.token} that nobody has announced")
             elif line.facts["bench"] != bench:
                 complaints.append(f"{bench}: line {mark.token} was for {line.facts['bench']}")
-            elif line.facts["fence"] < highest:
+            elif line.facts["fence"] >= highest:
+                highest, since = line.facts["fence"], mark.at
+            elif not record.nobody_remembers(bench, since, mark.at):
                 complaints.append(f"{bench}: line {mark.token} of fence {line.facts['fence']} came after {highest}")
-            else:
-                highest = line.facts["fence"]
     return complaints
 
 
@@ -44,6 +44,7 @@ def no_device_held_by_two(record: Record) -> list[str]:
     """Sessions at a device do not overlap, the board was made safe between two, and one process at a time had it.
 
     A store that forgot an ending has it done again, under a later fence: `on_dispose` comes back then, nothing else.
+    Only where the bench has another host since, a session goes on that was over.
     """
     lines = lines_of(record)
     complaints = [f"{bench}: open in processes {pids} at once" for _, bench, pids in record.openers]
@@ -71,9 +72,11 @@ def lines_of(record: Record) -> dict[str, Act]:
 
 
 def _done_again(record: Record, line: Act | None, since: float, until: float) -> bool:
-    """Is it a line of an ending that the store had forgotten?"""
-    again = line is not None and line.facts["purpose"] == "dispose"
-    return again and any(since <= moment <= until for moment in record.forgotten)
+    """Is it a line of an ending that the store had forgotten, or of a session that nobody knows to be over?"""
+    if line is None:
+        return False
+    again = line.facts["purpose"] == "dispose" and any(since <= moment <= until for moment in record.forgotten)
+    return again or record.nobody_remembers(line.facts["bench"], since, until)
 
 
 def every_session_ended_once(record: Record) -> list[str]:
@@ -221,7 +224,7 @@ def _unsafe(record: Record, asked: Asked) -> Iterator[str]:
             (
                 index
                 for index, mark in enumerate(came)
-                if mark.token in own and not _done_again(record, own[mark.token], asked.answered, mark.at)
+                if mark.token in own and not _never_finished(record, asked, own[mark.token], mark.at)
             ),
             default=None,
         )
@@ -232,6 +235,13 @@ def _unsafe(record: Record, asked: Asked) -> Iterator[str]:
         safe = any(mark.kind == "safe" and mark.at <= asked.answered for mark in came[last:])
         if not safe and not asked.out_of_service and not _out_of_service(record, bench, asked):
             yield f"{bench}: session {asked.session[:6]} was finished before the board was safe"
+
+
+def _never_finished(record: Record, asked: Asked, line: Act, at: float) -> bool:
+    """Is it a line of a session whose end was forgotten since? Where its bench was out of service then, only the store
+    knew of that end."""
+    only_the_store = asked.out_of_service and any(asked.answered <= moment <= at for moment in record.forgotten)
+    return bool(only_the_store) or _done_again(record, line, asked.answered, at)
 
 
 def _out_of_service(record: Record, bench: str, asked: Asked) -> str:

@@ -6,6 +6,7 @@ Each user is a thread with a random generator of its own. What the RLMS asks, an
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import random
@@ -44,6 +45,7 @@ class Web:
 class Desk:
     """The RLMS: its log, and what its next users bring with them. shift: how wrong its clock is, in seconds."""
 
+    lab: ChaosLab
     webs: Sequence[Web]
     log: list[Asked] = field(default_factory=list)
     orders: deque[dict[str, str]] = field(default_factory=deque)
@@ -68,6 +70,23 @@ class Desk:
         if what != "dispose" or not asked.status:
             self.log.append(asked)
         return asked
+
+    def dispose(self, web: Web, session: str) -> str:
+        """Ask once for the end of a session, and write down how its bench is then. Returns what the answer says."""
+        asked = self.ask(web, "dispose", "POST", f"/weblab/sessions/{session}", {"action": "delete"}, session)
+        message = str(asked.body.get("message")) if isinstance(asked.body, dict) else ""
+        if asked.status:
+            why = self._why_not(session) if message == "Deleted" else ""
+            self.log.append(dataclasses.replace(asked, out_of_service=why))
+        return message
+
+    def _why_not(self, session: str) -> str:
+        """Why the session's bench is out of service now, '' where it isn't."""
+        benches = [act.facts["bench"] for act in self.lab.acts_of(session) if act.what == "line"]
+        try:
+            return self.lab.out_of_service().get(benches[-1], "") if benches else ""
+        except StoreUnavailableError:
+            return ""
 
 
 class User:
@@ -196,28 +215,9 @@ class User:
         """Ask for the end until it is done."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            path = f"/weblab/sessions/{session}"
-            asked = self._desk.ask(self._web(), "dispose", "POST", path, {"action": "delete"}, session)
-            message = asked.body.get("message") if isinstance(asked.body, dict) else ""
-            if asked.status:
-                why = self._why_not(session) if message == "Deleted" else ""
-                self._desk.log.append(
-                    Asked(
-                        sent=asked.sent, answered=asked.answered, web=asked.web, what="dispose", status=asked.status,
-                        body=asked.body, session=session, out_of_service=why,
-                    )
-                )  # fmt: skip
-            if message in ("Deleted", "Not found"):
+            if self._desk.dispose(self._web(), session) in ("Deleted", "Not found"):
                 return
             time.sleep(self._random.uniform(0.2, 0.6))
-
-    def _why_not(self, session: str) -> str:
-        """Why the session's bench is out of service now, '' where it isn't."""
-        benches = [act.facts["bench"] for act in self._lab.acts_of(session) if act.what == "line"]
-        try:
-            return self._lab.out_of_service().get(benches[-1], "") if benches else ""
-        except StoreUnavailableError:
-            return ""
 
 
 class Load:

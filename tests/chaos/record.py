@@ -12,6 +12,8 @@ from typing import Any
 
 MARK = re.compile(rb"([~!])([0-9a-f]{12})")
 SAFE = b"halt\r"
+LOOKS = 2.0
+"""Seconds from one look at who has which tty to the next, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +99,18 @@ class Record:
     openers: Sequence[tuple[float, str, Sequence[int]]] = ()
     """Moments at which a tty was open in more than one process: when, whose bench, the processes."""
     forgotten: Sequence[float] = ()
+    moves: Sequence[tuple[float, str]] = ()
+    """Moments at which it was seen that another process than before has a bench's tty open: when, which bench."""
 
     def forgot_after(self, at: float) -> bool:
         """Has the store forgotten anything since?"""
         return any(moment >= at for moment in self.forgotten)
+
+    def nobody_remembers(self, bench: str, since: float, until: float) -> bool:
+        """Has the store forgotten what was at a bench then, and has that another host by now? Then a session that was
+        over may be shown again, and go on: nobody knows of a later fence."""
+        store = any(since <= moment <= until for moment in self.forgotten)
+        return store and any(where == bench and since <= at <= until + LOOKS for at, where in self.moves)
 
 
 @dataclass(frozen=True, kw_only=True)

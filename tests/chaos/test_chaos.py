@@ -11,7 +11,7 @@ from tests.chaos.chaos_run import run_chaos
 SEED = 3
 KINDS = (
     "loop-kill", "loop-stop", "web-kill", "net-cut", "net-hole", "store-kill", "store-cut-back", "store-forbids",
-    "device-unplug", "on_start-raise", "on_dispose-exit-process", "task-hang",
+    "store-clock-jump", "device-unplug", "on_start-raise", "on_dispose-exit-process", "task-hang",
 )  # fmt: skip
 """One of each; the long runs have all kinds."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.idle import Idle, growth
-from tests.chaos.soak import Sample, growths, thirds
+from tests.chaos.soak import Sample, growths, means
 
 IDLE = Idle(
     files={"loop": 40, "web": 20},
@@ -40,17 +40,37 @@ def test_what_there_is_more_of_is_found(text: str, more: dict[str, Any]) -> None
     assert any(text in found for found in growth(IDLE, dataclasses.replace(IDLE, **more)))
 
 
-def samples(*values: float, what: str = "memory") -> list[Sample]:
-    return [Sample(at=float(at), of="loop", values={what: value}) for at, value in enumerate(values)]
+def test_a_soak_has_the_means_of_what_was_seen_in_each_quarter() -> None:
+    quarters = [[Sample(at=0.0, of="loop", values={"files": value}) for value in part] for part in ([1, 3], [4], [])]
+    assert means(quarters) == {("loop", "files"): [2.0, 4.0, 0.0]}
 
 
-def test_what_is_level_after_its_first_third_does_not_grow() -> None:
-    means = thirds(samples(10, 50, 90, 90, 91, 90, 91, 90, 90), 9.0)
-    assert means == {("loop", "memory"): [50.0, pytest.approx(90.33, abs=0.01), pytest.approx(90.33, abs=0.01)]}
-    assert growths(means) == []
+@pytest.mark.parametrize(
+    ("what", "values"),
+    [
+        ("memory", [70, 75, 75, 75]),  # it was not warm yet
+        ("memory", [70, 70, 70, 79]),  # there was one busy moment
+        ("memory", [70, 71.4, 72.8, 74.2]),
+        ("sockets", [30, 30, 33, 33]),
+        ("threads", [30, 31, 30, 31]),
+    ],
+)
+def test_what_is_not_more_at_each_rest_does_not_grow(what: str, values: list[float]) -> None:
+    assert growths({("loop", what): values}) == []
 
 
-@pytest.mark.parametrize("what", ["memory", "files", "sockets", "threads", "keys"])
-def test_what_grows_in_the_last_third_is_found(what: str) -> None:
-    steady = [30.0 + 10 * number for number in range(9)]
-    assert growths(thirds(samples(*steady, what=what), 9.0)) == [f"{what} of loop grew from 70.0 to 100.0"]
+@pytest.mark.parametrize(
+    ("what", "values"),
+    [
+        ("memory", [70, 72, 74, 76]),
+        ("memory", [70, 70, 70, 90]),
+        ("files", [30, 31, 32, 33]),
+        ("sockets", [30, 31, 32, 33]),
+        ("threads", [30, 31, 32, 33]),
+        ("keys", [3, 4, 5, 6]),
+        ("keys", [3, 3, 3, 50]),
+    ],
+)
+def test_what_grows_is_found(what: str, values: list[float]) -> None:
+    (found,) = growths({("loop", what): values})
+    assert found.startswith(f"{what} of loop grew: {values[0]:.1f}, ")

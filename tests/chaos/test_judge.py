@@ -128,10 +128,16 @@ def ended_again(purpose: str, *forgotten: float) -> Record:
     return dataclasses.replace(record, heard={BENCH: heard}, forgotten=forgotten)
 
 
+def shown_again(*moves: tuple[float, str]) -> Record:
+    """The store has forgotten Ada's end, and her page clicks while Bob has the bench."""
+    return dataclasses.replace(ended_again("view", 6.5), moves=moves)
+
+
 CAME_BACK = (
     ("came back after another", ended_again("dispose")),
     ("came back after another", ended_again("dispose", 2.0, 8.0)),
     ("came back after another", ended_again("view", 6.5)),
+    ("came back after another", shown_again((6.5, "bench-2"), (2.0, BENCH))),
 )
 
 Case = tuple[str, Callable[[Record], list[str]], Record]
@@ -141,6 +147,13 @@ BAD: Sequence[Case] = (
         "came after 12",
         judge.no_earlier_fence_after_a_later_one,
         with_heard(*good().heard[BENCH], got(6.1, b"!" + T2.encode())),
+    ),
+    (
+        "of fence 10 came after 12",
+        judge.no_earlier_fence_after_a_later_one,
+        dataclasses.replace(
+            with_heard(*good().heard[BENCH], got(7.1, b"!" + T1.encode())), forgotten=[6.5], moves=[(5.0, BENCH)]
+        ),
     ),
     ("nobody has announced", judge.no_earlier_fence_after_a_later_one, with_heard(got(1.0, whole("d" * 12)))),
     (
@@ -223,6 +236,15 @@ BAD: Sequence[Case] = (
         judge.finished_means_safe,
         with_asked(asked(3.1, "dispose", 200, DELETED, ADA)),
     ),
+    (
+        "came after it was finished",
+        judge.finished_means_safe,
+        changed(
+            asked=[asked(2.15, "dispose", 200, DELETED, ADA, out_of_service="no host")],
+            heard={BENCH: [*good().heard[BENCH], got(8.0, whole(T1))]},
+            forgotten=[2.1],
+        ),
+    ),
     ("finished before the board was safe", judge.finished_means_safe, with_heard(*only_the_last_safe())),
     *((text, judge.no_device_held_by_two, record) for text, record in CAME_BACK),
     *(("came after it was finished", judge.finished_means_safe, record) for _, record in CAME_BACK),
@@ -267,6 +289,22 @@ EXCUSED: Sequence[tuple[Callable[[Record], list[str]], Record]] = (
         ),
     ),
     (judge.no_device_held_by_two, ended_again("dispose", 6.5)),
+    (judge.no_device_held_by_two, shown_again((6.6, BENCH))),
+    (judge.finished_means_safe, shown_again((6.6, BENCH))),
+    (
+        judge.finished_means_safe,
+        changed(
+            asked=[asked(2.15, "dispose", 200, DELETED, ADA, out_of_service="no host")],
+            heard={BENCH: [*good().heard[BENCH], got(8.0, whole(T1))]},
+            forgotten=[2.5],
+        ),
+    ),
+    (
+        judge.no_earlier_fence_after_a_later_one,
+        dataclasses.replace(
+            with_heard(*good().heard[BENCH], got(7.1, b"!" + T1.encode())), forgotten=[6.5], moves=[(6.6, BENCH)]
+        ),
+    ),
     (judge.finished_means_safe, ended_again("dispose", 6.5)),
     (judge.the_rlms_could_act, changed(acts=[act(1.0, "exit")], asked=[asked(9.0, "start", 0, "refused")])),
     (

@@ -19,6 +19,10 @@ def test_web_serves_and_hosts_nothing(lab: Place) -> None:
         web.says("Serving at ")
         url = web.err.partition("Serving at ")[2].split()[0]
         assert request(f"{url}/weblab/sessions/api") == (200, '{"api_version": "1"}')
+        for path in ("/elsewhere", "/hidden"):  # a proxy that looks at paths must not be told another one
+            stranger = browser()
+            stranger.addheaders = [("SCRIPT_NAME", path)]
+            assert request(f"{url}/hidden/weblab/sessions/api", opener=stranger)[0] == 404
         done = lab.labkit("fake", "new", "--url", url)
         assert done.returncode == 1
         assert "Declare one in devices/, and start `labkit loop`." in done.stderr

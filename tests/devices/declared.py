@@ -1,6 +1,5 @@
 """Drivers with all kinds of options, and the files of benches that declare them. For the tests of declarations."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +10,8 @@ from labkit.devices.declaration import read_declarations
 from labkit.devices.plugins import Plugins
 from labkit.errors import DeclarationError
 from labkit.plugin import Driver, DriverOptions, UsbMatch
+from tests.devices.written import Write as Write
+from tests.devices.written import writer
 
 
 class Quiet:
@@ -103,21 +104,12 @@ class Faulty(Quiet, Driver[FaultyOptions]):
 
 
 PLUGINS = Plugins(drivers={"port": Port, "pins": Pins, "faulty": Faulty})
-Write = Callable[..., Path]
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Write files of a `devices` folder: `write(bench_1="...")` makes devices/bench-1.toml."""
-
-    def write_files(**files: str) -> Path:
-        folder = tmp_path / "devices"
-        folder.mkdir(exist_ok=True)
-        for name, text in files.items():
-            (folder / f"{name.replace('_', '-')}.toml").write_text(text)
-        return folder
-
-    return write_files
+    return writer(tmp_path / "devices", lambda name: f"{name.replace('_', '-')}.toml")
 
 
 def problems_of(folder: Path, plugins: Plugins = PLUGINS, **how: bool) -> list[str]:

@@ -11,22 +11,13 @@ import pytest
 from labkit.devices.plugins import BrokenPlugin, Plugins, load_plugins
 from labkit.plugin import commands_of
 from tests.devices.fan import FAN, HOOK, METHODS
-
-Write = Callable[..., Path]
+from tests.devices.written import Write, writer
 
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Write files of a `drivers` folder and return it: `write(fan="...")` makes drivers/fan.py."""
-
-    def write_files(**files: str) -> Path:
-        folder = tmp_path / "drivers"
-        folder.mkdir(exist_ok=True)
-        for name, text in files.items():
-            (folder / f"{name}.py").write_text(text)
-        return folder
-
-    return write_files
+    return writer(tmp_path / "drivers", lambda name: f"{name}.py")
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from labkit_plugins.serial.firmware import Firmware
 from tests.flows.harness import LAYOUTS, FlowLab
 from tests.flows.people import Page, Student, eventually
 from tests.flows.visit import Visit, dispose, visit
+from tests.toy import GUARD
 
 CONSOLE = "bench-1/console"
 LINES = [f"echo line-{number:03} {'.' * 40}\r".encode() for number in range(120)]
@@ -57,8 +58,10 @@ class Screen:
         return {entry["lost"] for entry in self.entries}
 
 
-def write_all(student: Student, lines: list[bytes]) -> None:
-    for line in lines:
+def write_all(student: Student, lines: list[bytes], go_on: threading.Semaphore | None = None) -> None:
+    """Write lines. go_on: what is waited for before every twentieth line."""
+    for number, line in enumerate(lines):
+        assert go_on is None or number % 20 or go_on.acquire(timeout=GUARD)
         status, _, _ = student.ask("POST", "/write", line)
         assert status == 200
 
@@ -70,7 +73,8 @@ def test_a_page_that_is_broken_off_again_and_again_has_every_byte_once_and_in_or
     lab = make_lab().start(layout)
     student = lab.rlms.must_start().enter()
     screen, whole = Screen(student), said(LINES)
-    writing = threading.Thread(target=write_all, args=(student, LINES))
+    go_on = threading.Semaphore(1)
+    writing = threading.Thread(target=write_all, args=(student, LINES, go_on))
     writing.start()
     breaks = 0
     while writing.is_alive() or not screen.bytes.endswith(whole[-100:]):
@@ -80,6 +84,7 @@ def test_a_page_that_is_broken_off_again_and_again_has_every_byte_once_and_in_or
             if breaks % 2:
                 page.cut()
         breaks += 1
+        go_on.release()
     writing.join()
     assert breaks > 3
     assert screen.bytes.endswith(whole)

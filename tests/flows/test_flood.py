@@ -42,6 +42,7 @@ class Flood:
         self._stopping.set()
         for thread in self._threads:
             thread.join(GUARD)
+        assert not any(thread.is_alive() for thread in self._threads), "the flood does not end"
 
     def count(self, what: str) -> int:
         with self._lock:
@@ -69,7 +70,11 @@ class Flood:
         cookies = "; ".join(f"{name}={value}" for name, value in self._student.cookies.items())
         where = f"ws://127.0.0.1:{self._student.port}/labkit/socket.io/?EIO=4&transport=websocket"
         link = websocket.create_connection(where, cookie=cookies, timeout=5)
-        link.send("40")
+        try:
+            link.send("40")
+        except BaseException:
+            link.shutdown()
+            raise
         return link
 
     def _write(self) -> None:
@@ -109,9 +114,8 @@ def echo(page: Page, console: str, number: int) -> float:
 def test_flood_of_one_student_changes_nothing_for_others(
     make_lab: Callable[..., FlowLab], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lab = make_lab(benches=2, settings={"LABKIT_MOST_REQUESTS": 10}).start(
-        "services"
-    )  # less, so that it is soon too much
+    less = {"LABKIT_MOST_REQUESTS": 10}  # so that it is soon too much
+    lab = make_lab(benches=2, settings=less).start("services")
     rlms = Rlms(lab.port)
     wild, quiet = rlms.must_start("wild", length=600).enter(), rlms.must_start("quiet", length=600).enter()
     bench_of = {one: next(iter(lab.sessions.touch(one.session_id, poll=False).fences)) for one in (wild, quiet)}

@@ -40,7 +40,7 @@ class FleetLab(FlowLab):
         return record
 
     def benches(self) -> list[BenchView]:
-        """None where the store does not answer: who looks looks again."""
+        """Where the store does not answer none: who looks looks again."""
         with contextlib.suppress(ConnectionError):
             return super().benches()
         return []

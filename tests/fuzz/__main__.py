@@ -2,7 +2,8 @@
 
     python -m tests.fuzz [--inputs 20000] [--seed N] [--only routes,events,frames,declarations]
 
-Ends with status 1 and the smallest input at the first one that was not answered as it should be.
+Its last line has the counts by kind and what came of them. Ends with status 1 and the smallest input at the first one
+that was not answered as it should be.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from hypothesis import strategies as st
 
 from labkit.testing.store import StoreServer
 from tests.fuzz import declarations, routes, sockets
-from tests.fuzz.lab import FuzzedLab
+from tests.fuzz.lab import CHANGE, FIVE_HUNDRED, FuzzedLab
 
 SHARES = {"routes": 0.3, "events": 0.25, "frames": 0.1, "declarations": 0.35}
 """What part of all inputs each kind is."""
@@ -38,27 +40,47 @@ def main() -> None:
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     parser.add_argument("--only", default=",".join(SHARES))
-    given_ = parser.parse_args()
+    asked = parser.parse_args()
+    kinds = asked.only.split(",")
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # it tells of each connection
-    print(f"seed {given_.seed}", flush=True)
+    print(f"seed {asked.seed}", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="labkit-fuzz-") as folder, StoreServer() as server:
         (Path(folder) / "lab").mkdir()
-        with FuzzedLab(Path(folder) / "lab", server.url) as lab, lab.ready().served() as port:
-            try:
-                for kind in given_.only.split(","):
-                    count = round(given_.inputs * SHARES[kind])
-                    for part in PARTS[kind](lab, port, Path(folder), count):
-                        _run(part, given_.seed)
-                    _tell(lab.counts, kind)
-            except KeyboardInterrupt:
+        with FuzzedLab(Path(folder) / "lab", server.url) as lab:
+            held = _held(lab, Path(folder), asked.inputs, asked.seed, kinds)
+    print(_verdict(lab, time.monotonic() - began, held))
+    enough = sum(lab.counts.values()) >= asked.inputs * sum(SHARES[kind] for kind in kinds) * 0.999
+    sys.exit(0 if held and enough else 1)
+
+
+def _held(lab: FuzzedLab, folder: Path, inputs: int, seed: int, kinds: Sequence[str]) -> bool:
+    """Try so many inputs. False: one was not answered as it should be, which is shown; or somebody ended it."""
+    try:
+        with lab.ready().served() as port:
+            for kind in kinds:
+                for part in PARTS[kind](lab, port, folder, round(inputs * SHARES[kind])):
+                    _run(part, seed)
                 _tell(lab.counts, kind)
             lab.unchanged()
-        total, unseen = sum(lab.counts.values()), lab.starved
-    print(f"{total} inputs in {time.monotonic() - began:.0f} s: 0 answers of 500, 0 changes by a refused one.")
-    if unseen:
-        print(f"After {unseen} of them the lab had changed something by itself: the machine was too busy for it.")
-    sys.exit(0 if total >= given_.inputs * sum(SHARES[kind] for kind in given_.only.split(",")) * 0.999 else 1)
+    except (Exception, KeyboardInterrupt):
+        traceback.print_exc(file=sys.stdout)
+        return False
+    return True
+
+
+def _verdict(lab: FuzzedLab, seconds: float, held: bool) -> str:
+    """The counts by kind and what came of all, in one line."""
+    kinds = collections.Counter[str]()
+    for (kind, _), count in lab.counts.items():
+        kinds[kind] += count
+    full = sum(count for (_, answer), count in lab.counts.items() if answer == "503")
+    starved = f"; taken for dead on a busy machine {lab.starved} times" if lab.starved else ""
+    return (
+        f"{sum(kinds.values())} inputs in {seconds:.0f} s ({', '.join(f'{kind} {kinds[kind]}' for kind in kinds)}): "
+        f"{lab.wrong[FIVE_HUNDRED]} {FIVE_HUNDRED}, {full} of 503 (each of a full lab), {lab.wrong[CHANGE]} {CHANGE}"
+        f"{starved}: {'all held' if held else 'did NOT hold, see above'}"
+    )
 
 
 def _run(part: Part, seed: int) -> None:
@@ -84,13 +106,18 @@ def _run(part: Part, seed: int) -> None:
 
 def _routes(lab: FuzzedLab, port: int, folder: Path, count: int) -> Iterator[Part]:
     asker = routes.Asker(lab)
-    all_of_them = [*routes.by_schemathesis(), routes.made_up()]
-    each = -(-count // len(all_of_them))
-    for made_up in all_of_them:
-        yield (
-            each, {"request": made_up, "who": routes.people},
-            lambda request, who: lab.done("routes", asker.ask(request, who)),
-        )  # fmt: skip
+
+    def part(of: str, made_up: st.SearchStrategy[routes.Request]) -> Part:
+        def look(request: routes.Request, who: str) -> None:
+            lab.done(f"routes by {of}", asker.ask(request, who))
+
+        return each, {"request": made_up, "who": routes.people}, look
+
+    operations = list(routes.by_schemathesis())
+    each = -(-count // (len(operations) + 1))
+    for operation in operations:
+        yield part("schemathesis", operation)
+    yield part("hypothesis", routes.made_up())
 
 
 def _events(lab: FuzzedLab, port: int, folder: Path, count: int) -> Iterator[Part]:
@@ -127,11 +154,11 @@ PARTS: dict[str, Callable[[FuzzedLab, int, Path, int], Iterator[Part]]] = {
 
 
 def _tell(counts: collections.Counter[tuple[str, str]], kind: str) -> None:
-    found = {answer: count for (of, answer), count in sorted(counts.items()) if of == kind}
-    print(
-        f"{kind}: {sum(found.values())} ({', '.join(f'{answer} {count}' for answer, count in found.items())})",
-        flush=True,
-    )
+    """What the inputs of a kind were answered with."""
+    for of in sorted({of for of, _ in counts if of.startswith(kind)}):
+        found = {answer: count for (one, answer), count in sorted(counts.items()) if one == of}
+        answers = ", ".join(f"{answer} {count}" for answer, count in found.items())
+        print(f"{of}: {sum(found.values())} ({answers})", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.fuzz.lab import FuzzedLab
 from tests.toy import GUARD
 from tests.web.malformed import LONE, nested
-from tests.web.test_malformed_pages import cookie
+from tests.web.served import cookie
 from tests.web.test_socket_gate import NONSENSE, PATH
 
 KINDS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 from pathlib import Path
@@ -39,6 +40,14 @@ def test_lock_that_is_no_file_says_so(tmp_path: Path) -> None:
         IsADirectoryError, match=r"bench-1.lock can't be used: Is a directory. .* belongs to .*; is it a"
     ):
         take_lock(tmp_path, "bench-1")
+
+
+def test_lock_that_can_not_be_written_says_so_and_is_free_again(tmp_path: Path) -> None:
+    (tmp_path / "bench-1.lock").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"bench-1.lock can't be used: Invalid argument. .* that has room\?"):
+        take_lock(tmp_path, "bench-1")
+    with open("/dev/full") as again:
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs files of another user")

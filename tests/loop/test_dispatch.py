@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -63,8 +64,13 @@ class Bench:
 
 
 @pytest.fixture
-def bench(store: Store) -> Bench:
-    return Bench(store)
+def bench(store: Store) -> Iterator[Bench]:
+    """For the tests of a module that imports it; its thread ends with the test."""
+    bench = Bench(store)
+    yield bench
+    bench.taken.free.set()
+    if bench.thread.is_alive():
+        bench.stop()
 
 
 def test_calls_are_handed_over_in_order(bench: Bench) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from labkit.errors import NotStorableError, StoreUnavailableError
+from labkit.loop import feeds as feeds_module
 from labkit.loop.feeds import BACKLOG_BYTES, BATCH_BYTES, FeedOutlet
 from labkit.plugin import Feed
 from labkit.store.feeds import FeedBatch, FeedId, FeedStore
 from labkit.testing.store import StoreServer
 from tests.store.feed_bench import GUARD, FeedBench, wait_until
 from tests.store.feed_bench import bench as bench
+from tests.toy import NoThread
 
 EPOCH = 7
 
@@ -329,6 +331,21 @@ def test_close_ends_while_the_store_is_away(outlets: Outlets) -> None:
     outlet.emit("received", b"x")
     outlet.close(0.3)
     wait_until(lambda: not [t for t in threading.enumerate() if t.name == "feeds:bench-1/console"], "the thread's end")
+
+
+def test_what_came_when_no_thread_could_be_had_is_written_with_the_next(
+    bench: FeedBench, outlets: Outlets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, fence = bench.start()
+    outlet = outlets.make(bench.feeds)
+    outlet.fence = fence
+    with monkeypatch.context() as crowded:
+        crowded.setattr(feeds_module, "LabThread", NoThread)
+        with pytest.raises(RuntimeError):
+            outlet.emit("received", b"first ")
+    outlet.emit("received", b"second")
+    assert outlet.flush(GUARD)
+    assert b"".join(piece.data for piece in bench.feeds.read(bench.feed(session), None)) == b"first second"
 
 
 def test_an_outlet_that_gives_nothing_has_no_thread(outlets: Outlets) -> None:

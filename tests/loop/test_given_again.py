@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from labkit.process import Begun
 from labkit.store.calls import Submitted
-from labkit.store.connection import Store
 from tests.loop.test_dispatch import Bench
+from tests.loop.test_dispatch import bench as bench
 from tests.toy import wait_until
 
 
-def test_call_that_the_store_shows_again_is_not_run_again(store: Store) -> None:
-    bench = Bench(store)
+def test_call_that_the_store_shows_again_is_not_run_again(bench: Bench) -> None:
     bench.thread.start()
     call, _ = bench.submit("first")
     wait_until(lambda: bench.words, "the call")

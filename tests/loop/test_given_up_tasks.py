@@ -146,6 +146,7 @@ def test_nothing_is_claimed_by_a_process_that_ends(lab: TaskLab) -> None:
     runners.start()
     wait_until(lab.kept.has_runner)
     runners.ask_to_stop()
+    wait_until(lambda: not runners._running[0][1].is_alive())  # what a sleeping one is handed, it does
     with lab.on_dispose(session := lab.session()):
         lab.begin_ending(session, "dispose")
         task = lab.tasks.functions["add"].delay(1, 2)

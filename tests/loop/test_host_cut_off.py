@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import DeviceError
+from labkit.errors import DeviceError, ReservationLostError
 from labkit.store.connection import Store
 from labkit.testing.store import StoreServer
 from tests.loop.host_bench import HostBench, Node, Skipping
@@ -61,6 +61,22 @@ def test_process_that_was_taken_for_dead_claims_anew(tmp_path: Path, store: Stor
         wait_until(lambda: (b := node.host.benches.get("bench-1")) and b.claim > claim, "the new claim")
         lab.wait_ok()
         assert lab.world.acts[:4] == ["open", "safe", "safe", "close"]
+
+
+def test_process_that_was_taken_for_dead_still_knows_the_fences_of_its_devices(tmp_path: Path, store: Store) -> None:
+    """A store that went back shows an earlier reservation: the device refuses it, though its bench was claimed anew."""
+    with HostBench(tmp_path, store) as lab:
+        node = Node(lab).up()
+        lab.wait_ok()
+        _, fence = lab.session()
+        node.host.runners[0].raise_fence(fence + 1)  # a later reservation, of which the store knows nothing
+        name, claim = node.process.id, node.host.benches["bench-1"].claim
+        store.command("ZREM", store.keys["processes"], name)
+        wait_until(lambda: (b := node.host.benches.get("bench-1")) and b.claim > claim, "the new claim")
+        lab.wait_condition("ok")
+        with pytest.raises(ReservationLostError, match="nothing was done"):
+            lab.call(fence, "write", "late")
+        assert "late" not in lab.world.acts
 
 
 def test_process_that_slept_runs_no_old_call(tmp_path: Path, store: Store) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,7 +103,5 @@ def test_two_benches_have_a_thread_each(tmp_path: Path, store: Store) -> None:
         _, quick = lab.session("bench-2")
         pending = lab.submit(slow, "block")
         wait_until(lambda: "blocks" in lab.world.acts, "the call")
-        started = time.monotonic()
         assert lab.call(quick, "write", "x", bench="bench-2") == "x"
-        assert time.monotonic() - started < 10
-        assert pending.calls.wait(pending.call, 0.0) is None
+        assert pending.calls.wait(pending.call, 0.0) is None  # it still blocks

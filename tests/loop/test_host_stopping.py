@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from labkit.errors import CallLostError
+from labkit.loop import device_runner, host
 from labkit.store.connection import Store
 from labkit.store.sessions import NewSession
 from labkit.threads import LabThread
 from tests.loop.host_bench import HostBench, Node
 from tests.loop.host_bench import lab as lab
-from tests.toy import GUARD, wait_until
+from tests.toy import GUARD, NoThread, wait_until
 
 
 def test_stop_makes_safe_closes_and_leaves(lab: HostBench) -> None:
@@ -77,3 +81,45 @@ def test_bench_whose_host_stops_is_given_to_nobody_while_it_is_closed(lab: HostB
     lab.world.gates.clear()
     gate.set()
     stopping.join(GUARD)
+
+
+def test_bench_that_is_claimed_while_its_host_stops_is_given_back_unopened(
+    lab: HostBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store was slow to answer the claim, and nobody waits for that."""
+    monkeypatch.setattr(host, "THREADS_SECONDS", 0.05)
+    node, claimed, gate = Node(lab), threading.Event(), threading.Event()
+    take = node.host._claiming.take
+
+    def slowly(*what: Any) -> Any:
+        bench = take(*what)
+        claimed.set()
+        assert gate.wait(GUARD)
+        return bench
+
+    monkeypatch.setattr(node.host._claiming, "take", slowly)
+    node.up()
+    assert claimed.wait(GUARD)
+    (thread,) = [thread for thread in node.host._threads if thread.name == "host"]
+    node.host.stop()
+    gate.set()
+    thread.join(GUARD)
+    assert not thread.is_alive()
+    assert (node.host.benches, lab.world.acts) == ({}, [])
+    view = lab.view()
+    assert view is not None
+    assert view.host == ""
+    with open(lab.folder / "instance" / "hosts" / "bench-1.lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_bench_whose_devices_can_have_no_threads_is_given_back_and_tried_again(
+    lab: HostBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as crowded:
+        crowded.setattr(device_runner, "LabThread", NoThread)
+        node = Node(lab).up()
+        wait_until(lambda: "bench can't be hosted bench=bench-1" in caplog.text, "the word on it")
+    node.process.nudge()
+    lab.wait_ok()
+    assert lab.world.open_now == 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from labkit.loop import operation
 from tests.loop.runner_bench import RunnerBench
 from tests.loop.runner_bench import bench as bench
-from tests.toy import wait_until
+from tests.toy import NoThread, wait_until
 
 
 def test_fence_that_rises_interrupts_the_running_command(bench: RunnerBench) -> None:
@@ -52,6 +54,22 @@ def test_command_past_its_limit_is_interrupted_and_lost(bench: RunnerBench) -> N
     wait_until(interrupted, "the limit")
     assert bench.answer(call).error == "CallLostError"
     assert "may have run" in bench.answer(call).message
+
+
+def test_interruption_for_which_no_thread_can_be_had_is_made_up_for(
+    bench: RunnerBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.start()
+    call = bench.call("block", fence=1)
+    bench.acts("blocks")
+    with monkeypatch.context() as crowded:
+        crowded.setattr(operation, "LabThread", NoThread)
+        bench.runner.raise_fence(2)
+        bench.runner.enforce()
+    assert "interrupt" not in bench.world.acts
+    assert "no thread can be had what=block error=can't start new thread" in caplog.text
+    bench.runner.enforce()
+    assert bench.answer(call).error == "ReservationLostError"
 
 
 def test_command_within_its_limit_is_left_alone(bench: RunnerBench) -> None:

@@ -19,7 +19,8 @@ from labkit.errors import (
     ReservationLostError,
 )
 from labkit.loop.device_runner import DeviceRunner
-from labkit.loop.jobs import Hold, Jobs
+from labkit.loop.hold import Hold
+from labkit.loop.jobs import Jobs
 from labkit.loop.own_calls import OwnCall
 from labkit.store.calls import READY, Call, Calls
 from labkit.store.reservations import Reservations

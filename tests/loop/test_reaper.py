@@ -11,10 +11,11 @@ import pytest
 from labkit import weblab_user
 from labkit.loop import reaper as reaper_module
 from labkit.loop.reaper import Reaper
-from labkit.store.processes import BeatNews
+from labkit.sessions import MOST_CLAIMS
+from labkit.store.processes import BeatNews, HoldNews
 from labkit.store.sessions import SessionState
 from tests.small_lab import MakeLab, SmallLab
-from tests.toy import wait_until
+from tests.toy import NoThread, wait_until
 
 
 def news(**facts: Any) -> BeatNews:
@@ -65,16 +66,30 @@ def test_ending_that_its_process_left_is_finished(make: MakeLab) -> None:
     assert calls == []  # the recorded step was past it
 
 
-def make_dead_owner(lab: SmallLab) -> str:
+@pytest.mark.parametrize(("deaths", "runs"), [(MOST_CLAIMS - 1, True), (MOST_CLAIMS, False)])
+def test_on_dispose_that_ends_each_process_is_left_out_in_the_end(
+    make: MakeLab, caplog: pytest.LogCaptureFixture, deaths: int, runs: bool
+) -> None:
+    lab, calls = make(), list[str]()
+    lab.weblab.on_dispose(lambda: calls.append("dispose"))
+    session = make_dead_owner(lab, step="dispose", deaths=deaths)
+    lab.up()
+    lab.wait_state(session, SessionState.EXPIRED)
+    assert calls == ["dispose"] * runs
+    assert ("on_dispose was left out" in caplog.text) is not runs
+
+
+def make_dead_owner(lab: SmallLab, step: str = "release", deaths: int = 1) -> str:
     from labkit.store.sessions import EndReason, SessionRecord
 
-    session = start_by_hand(lab)
+    session, store = start_by_hand(lab), lab.lab.store
     lab.lab.sessions.end(session, EndReason.DISPOSED)
-    lab.lab.processes.beat("dead:1:aa", first=True, roles="", highest_fence=0, benches={})
-    claimed = lab.lab.sessions.claim_ending(session, "dead:1:aa", 60.0)
-    assert isinstance(claimed, SessionRecord)
-    assert lab.lab.sessions.step(session, "dead:1:aa", int(claimed.fields["fence"]), "release")
-    lab.lab.store.command("ZADD", lab.lab.store.keys["processes"], 1000, "dead:1:aa")
+    for _ in range(deaths):
+        lab.lab.processes.beat("dead:1:aa", first=True, roles="", highest_fence=0, benches={})
+        claimed = lab.lab.sessions.claim_ending(session, "dead:1:aa", 60.0)
+        assert isinstance(claimed, SessionRecord)
+        assert lab.lab.sessions.step(session, "dead:1:aa", int(claimed.fields["fence"]), step)
+        store.command("ZADD", store.keys["processes"], 1000, "dead:1:aa")
     return session
 
 
@@ -124,6 +139,51 @@ def test_store_that_went_back_ends_the_sessions_of_before(make: MakeLab) -> None
     lab.wait_state(session, SessionState.EXPIRED)
     assert lab.read(session).reason == "lost"
     lab.wait_free()
+
+
+def shown(session: str, fence: int, **facts: Any) -> BeatNews:
+    return news(holds={"bench-1/toy": HoldNews(state="reserved", fence=fence, session=session)}, **facts)
+
+
+def test_session_that_is_shown_again_is_ended_and_said_once(make: MakeLab, caplog: pytest.LogCaptureFixture) -> None:
+    lab = make(WEBLAB_AUTOCLEAN_THREAD=False)
+    session, reaper = start_by_hand(lab), Reaper(lab.lab)
+    with caplog.at_level(logging.WARNING):
+        for fence in (9, 5, 5, 5):
+            reaper._hear(shown(session, fence))
+            wait_until(lambda: reaper.endings == 0, "the end of its thread")
+    assert (lab.state(session), lab.read(session).reason) == (SessionState.ENDING, "lost")
+    assert [record.getMessage().partition(" session=")[0] for record in caplog.records] == [
+        "session ended, for the store went back"
+    ]
+
+
+def test_ending_that_is_shown_again_with_each_beat_goes_on(make: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store went back to where an ending had just been left behind, under an earlier fence."""
+    lab, gate, begun = make(WEBLAB_AUTOCLEAN_THREAD=False), threading.Event(), list[str]()
+    monkeypatch.setattr(reaper_module, "end_overdue_session", lambda _, session: begun.append(session))
+    monkeypatch.setattr(lab.lab.sessions, "end", lambda *_: gate.wait(30) and ("ending", "lost"))
+    reaper = Reaper(lab.lab)
+    reaper._hear(shown("left-behind", 9))
+    reaper._hear(shown("left-behind", 5, due=["left-behind"]))
+    wait_until(lambda: begun == ["left-behind"], "the ending")
+    gate.set()
+    wait_until(lambda: reaper.endings == 0, "the end of its threads")
+
+
+def test_ending_for_which_no_thread_can_be_had_is_begun_with_a_later_beat(
+    make: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, begun = make(WEBLAB_AUTOCLEAN_THREAD=False), list[str]()
+    monkeypatch.setattr(reaper_module, "end_overdue_session", lambda _, session: begun.append(session))
+    reaper = Reaper(lab.lab)
+    with monkeypatch.context() as crowded:
+        crowded.setattr(reaper_module, "LabThread", NoThread)
+        with pytest.raises(RuntimeError):
+            reaper._hear(news(due=["a"]))
+    reaper._hear(news(due=["a"]))
+    wait_until(lambda: begun == ["a"], "the ending")
+    wait_until(lambda: reaper.endings == 0, "its end")
 
 
 def test_reaper_takes_a_session_on_once_and_not_too_many(make: MakeLab, monkeypatch: pytest.MonkeyPatch) -> None:

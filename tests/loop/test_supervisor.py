@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from labkit.loop.reaper import Reaper
 from labkit.loop.supervisor import Workers
 from labkit.store.connection import Store
 from labkit.store.processes import Processes
 from labkit.testing.store import StoreServer
 from tests.small_lab import SmallLab
-from tests.toy import wait_until
+from tests.toy import NoThread, wait_until
 
 LOOP = """\
 import sys
@@ -53,6 +54,22 @@ def test_workers_start_all_and_stop_all(lab: SmallLab) -> None:
     assert names() - {"events"} <= before  # that one is the lab's, until it is closed
     assert lab.world.open_now == 0
     assert not lab.lab.processes.with_role("host")
+
+
+def test_workers_of_which_a_part_can_not_start_leave_nothing_behind(
+    lab: SmallLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, workers = names(), Workers(lab.lab, task_threads=2)
+    with monkeypatch.context() as crowded:
+        crowded.setattr(Reaper, "start", lambda _: NoThread("reaper", lambda _: None).start())
+        with pytest.raises(RuntimeError):
+            workers.start()
+    assert not workers.running
+    assert names() - {"events"} <= before
+    assert lab.world.open_now == 0
+    workers.start()
+    lab.wait_free()
+    workers.stop()
 
 
 def test_workers_start_again(lab: SmallLab) -> None:

@@ -6,15 +6,18 @@ A rule is one script as one process would call it, or what happens to a process,
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from labkit.store.reservations import Condition
+from labkit.testing.store import StoreServer
 from tests.model.device_steps import DeviceSteps
 from tests.model.facts import DEVICES, GONE, TICK
-from tests.model.lab import Lab
+from tests.model.lab import TRIED, Lab
+from tests.model.seen import Seen
 from tests.model.session_steps import SessionSteps
 
 BENCHES = ("bench-1", "bench-2")
@@ -25,16 +28,18 @@ SLOTS = (0, 1, 2)
 
 SEARCHING = not settings().derandomize
 TIMES = int(os.environ.get("MODEL_TIMES", "20"))
-PATIENCE = 36000 if SEARCHING else 900
-"""Seconds that one machine may take."""
+PATIENCE = 900 + (120 * TIMES if SEARCHING else 0)
+"""Seconds that one machine may take, however busy the computer is."""
 
 
 def many(most: int, steps: int) -> settings:
-    """How much a machine tries: so much in each run of the tests, TIMES as much where inputs are searched."""
+    """How much a machine tries: so much in each run of the tests, TIMES as much where inputs are searched. What fails
+    in a search is printed step by step, and tried first by the next search."""
     return settings(
         max_examples=most * TIMES if SEARCHING else most,
         stateful_step_count=steps,
         deadline=None,
+        print_blob=SEARCHING,
         suppress_health_check=list(HealthCheck),
     )
 
@@ -43,16 +48,31 @@ class LabMachine(RuleBasedStateMachine):
     """A lab with two benches and three processes."""
 
     url = ""
+    examples = steps = 0
+    """How many were tried."""
     roles = "endings host tasks"
 
     def __init__(self) -> None:
         super().__init__()
+        type(self).examples += 1
         self.lab = Lab(self.url)
         self.s = SessionSteps(self.lab)
         self.d = DeviceSteps(self.lab)
         self.slots = [self.lab.new_process(self.roles) for _ in SLOTS]
         for bench in BENCHES:
             self.host(bench, self.slots[0])
+
+    @classmethod
+    def on(cls, server: StoreServer, record_property: Callable[[str, object], None]) -> Iterator[None]:
+        """A module's fixture: the labs of a machine are on this server, and what it has tried is said in the end."""
+        cls.url = server.url
+        yield
+        record_property(TRIED, f"{cls.__name__} tried {cls.examples} examples of {cls.steps} steps in all.")
+
+    def seen(self) -> Seen:
+        """All that there is after a step."""
+        type(self).steps += 1
+        return self.lab.seen()
 
     def teardown(self) -> None:
         self.lab.close()
@@ -95,6 +115,12 @@ class LabMachine(RuleBasedStateMachine):
         fitting = [name for name in self.s.ids if (s := self.s.session(name)) is not None and s.state in states]
         anyone = st.sampled_from(self.s.ids[-6:])
         return data.draw(st.sampled_from(fitting) | anyone if fitting else anyone, "session")
+
+    def any_reservation(self, data: st.DataObject) -> tuple[str, str, int]:
+        """A session, a bench that it got, and the fence: one that still has it, rather than any."""
+        held = [one for one in self.s.reservations if self.lab.facts.reserved(one[0], one[1])]
+        anyone = st.sampled_from(self.s.reservations[-6:])
+        return data.draw(st.sampled_from(held) | anyone if held else anyone, "reservation")
 
     # -- processes and time
 
@@ -164,7 +190,19 @@ class LabMachine(RuleBasedStateMachine):
         names = st.sampled_from(self.lab.names)
         self.lab.bury(data.draw(st.sampled_from(gone) | names if gone else names, "process"))
 
+    @rule(data=st.data(), role=st.sampled_from(["endings", "tasks"]))
+    def look_who_is_there(self, data: st.DataObject, role: str) -> None:
+        self.lab.find_role(role, data.draw(st.sampled_from(["", *self.slots]), "but"))
+
     # -- the store
+
+    @precondition(lambda self: self.lab.hung)
+    @rule(data=st.data())
+    def carry_out_late(self, data: st.DataObject) -> None:
+        """A store that hung, or a slow network: what was asked for long ago comes now, perhaps in another order."""
+        self.tick()
+        place = data.draw(st.integers(0, len(self.lab.hung) - 1), "which")
+        self.lab.hung.pop(place)()
 
     @rule()
     def replicate(self) -> None:

@@ -17,7 +17,11 @@ for i, key in ipairs(redis.call("KEYS", ARGV[1])) do
   if kind == "hash" then value = redis.call("HGETALL", key)
   elseif kind == "list" then value = redis.call("LRANGE", key, 0, -1)
   elseif kind == "zset" then value = redis.call("ZRANGE", key, 0, -1, "WITHSCORES")
-  elseif kind == "stream" then value = { redis.call("XLEN", key) }
+  elseif kind == "stream" then
+    local told, about = redis.call("XINFO", "STREAM", key), {}
+    for j = 1, #told, 2 do about[told[j]] = told[j + 1] end
+    local last = about["last-entry"]
+    value = { about["entries-added"], redis.call("XLEN", key), last and last[1] or "", last and last[2] or {} }
   else value = { redis.call("GET", key) } end
   found[i] = { key, redis.call("TTL", key), value }
 end
@@ -25,8 +29,11 @@ return cjson.encode(found)
 """
 COPY = """
 local found = {}
-for i, key in ipairs(redis.call("KEYS", ARGV[1])) do
-  found[i] = { key, redis.call("PTTL", key), redis.call("DUMP", key) }
+for _, key in ipairs(redis.call("KEYS", ARGV[1])) do
+  local family = string.match(key, "}:([a-z_]+):")
+  if family ~= "feed" and family ~= "relay_wake" then -- no replica has those
+    found[#found + 1] = { key, redis.call("PTTL", key), redis.call("DUMP", key) }
+  end
 end
 return found
 """
@@ -38,6 +45,16 @@ class Key:
 
     ttl: int
     value: Sequence[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """added: how many entries there ever were; length: how many there are; last: the newest, id where it is."""
+
+    added: int = 0
+    length: int = 0
+    id: str = ""
+    last: dict[str, str]
 
 
 class Seen:
@@ -58,6 +75,12 @@ class Seen:
 
     def scores(self, name: str) -> dict[str, float]:
         return {member: float(score) for member, score in self.hash(name).items()}
+
+    def stream(self, name: str) -> Stream:
+        if name not in self.keys:
+            return Stream(last={})
+        added, length, place, last = self.keys[name].value
+        return Stream(added=int(added), length=int(length), id=text(place), last=record(last) if last else {})
 
     def ttl(self, name: str) -> int | None:
         """Seconds, -1 none; None: there is no such key."""

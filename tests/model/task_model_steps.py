@@ -1,51 +1,32 @@
-"""What the task scripts do, each as one step on the store and on the model; and the runners that take tasks."""
+"""What the task scripts do, each as one step on the store and on the model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from labkit import wire
 from labkit.errors import SessionLostError
-from labkit.store.tasks import NewTask, TaskEnd, TaskRecord, TaskStatus, problem
-from tests.model.facts import Task
+from labkit.store.tasks import NewTask, TaskRecord, problem
+from tests.model.facts import Task, stamp
 from tests.model.lab import Lab
+from tests.model.runner_steps import RunnerSteps
 from tests.model.seen import Seen
+from tests.model.session_steps import KEPT
 
 LOSER = problem("loser")
 WITHDRAWN = problem("withdrawn")
-GIVEN_UP = problem("timeout")
 CODES = {"exception": "no-lock"}
 """The one code of the scripts' errors that says too little: a task that found its lock in other hands."""
 
 
-@dataclass
-class Runner:
-    """A thread that runs tasks. task: what it runs, '' nothing; owner: under which name of its process it got that.
-
-    again: it slept, or an answer got lost, so that it may have been given what it does not know of. told: how its last
-    task ended, until the store has it. asked_as: the name of its process when it asked last.
-    """
-
-    id: str
-    slot: int
-    task: str = ""
-    owner: str = ""
-    again: bool = False
-    told: TaskEnd | None = None
-    asked_as: str = ""
-
-
-class TaskSteps:
-    """The steps, and what has really begun: `begun` has each task that a runner ran, once."""
+class TaskSteps(RunnerSteps):
+    """The steps of who submits tasks, asks for them, stops them; those of the runners are its base."""
 
     def __init__(self, lab: Lab):
-        self.lab = lab
+        super().__init__(lab)
         self.ids: list[str] = []
-        self.begun: set[str] = set()
-
-    def task(self, name: str) -> Task | None:
-        return self.lab.facts.tasks.get(name)
+        self.sent: list[NewTask] = []
+        """What was submitted and taken; it may come to the store once more."""
 
     # -- submission
 
@@ -54,24 +35,35 @@ class TaskSteps:
         about: Sequence[str] = (), twice: bool = False,
     ) -> None:  # fmt: skip
         """about: ids of other tasks, as its arguments."""
-        lab, name = self.lab, f"task-{len(self.ids)}."
+        name = f"task-{len(self.ids)}."
         self.ids.append(name)
         new = NewTask(
             task_id=name, name="work", session_id=session, arguments=wire.dumps([list(about), {}]), purpose=purpose,
             fences={}, parent=parent, owner=owner, lock=lock, urgent=urgent,
         )  # fmt: skip
-        refused = self._refused(session, purpose, parent, owner)
+        self._comes(new)
+        if twice and self.task(name) is not None:
+            self.submit_again(new)
+
+    def _comes(self, new: NewTask) -> None:
+        """A submission that the store does not know comes to it."""
+        refused = self._refused(new.session_id, new.purpose, new.parent, new.owner)
         try:
-            record = lab.tasks.submit(new, loser=LOSER)
+            record = self.lab.tasks.submit(new, loser=LOSER)
         except SessionLostError:
             assert refused, "a task was refused"
             return
         assert not refused, f"a task was taken that has to be refused: {refused}"
-        self._written(name, new)
-        task = lab.facts.tasks[name]
-        assert (record.status, code(record)) == ("submitted" if not task.code else "failed", task.code)
-        if twice:
-            self._same(name, lab.tasks.submit(new, loser=LOSER), waits_as="running")
+        self._written(new.task_id, new)
+        self.sent.append(new)
+        self._same(new.task_id, record, hidden="any", but=("arguments",))
+
+    def submit_again(self, new: NewTask) -> None:
+        """A submission comes to the store once more: there is one task of it, as it is by now."""
+        if self.task(new.task_id) is None:  # it is forgotten, with its session or with a moment that the store lost
+            self._comes(new)
+            return
+        self._same(new.task_id, self.lab.tasks.submit(new, loser=LOSER), hidden="none", but=("arguments",))
 
     def _refused(self, session: str, purpose: str, parent: str, owner: str) -> str:
         s, by = self.lab.facts.sessions.get(session), self.task(parent)
@@ -88,7 +80,10 @@ class TaskSteps:
     def _written(self, name: str, new: NewTask) -> None:
         lab, facts, by = self.lab, self.lab.facts, self.task(new.parent)
         s = facts.sessions[new.session_id]
-        task = Task(session=new.session_id, purpose=new.purpose, lock=new.lock, urgent=new.urgent)
+        task = Task(
+            session=new.session_id, purpose=new.purpose, lock=new.lock, urgent=new.urgent, arguments=new.arguments,
+            submitted=lab.now,
+        )  # fmt: skip
         if new.purpose == "ending":
             task.under = s.fence
         else:
@@ -97,141 +92,19 @@ class TaskSteps:
         s.tasks.append(name)
         facts.tasks[name] = task
         if not facts.may_start(task, lab.now):
-            facts.end(name, "failed", "session-over")
+            facts.end(name, lab.now, "failed", "session-over")
             return
         if new.lock:
             if facts.holder(new.lock, lab.now):
-                facts.end(name, "failed", "loser")
+                facts.end(name, lab.now, "failed", "loser")
                 return
             before = facts.unique.get(new.lock, "")
             if before in facts.tasks and facts.tasks[before].status == "running":
-                facts.end(before, "failed", "lost")
+                facts.end(before, lab.now, "failed", "lost")
             facts.unique[new.lock] = name
+        facts.show(name, lab.now)
         if not facts.hand_over(name, lab.now):
             (facts.urgent if new.urgent else facts.queue).append(name)
-
-    # -- runners
-
-    def ask(self, runner: Runner, process: str, claim: str, *, lost: bool = False) -> None:
-        """A runner asks for a task, and tells how its last one ended. lost: the answer does not come back."""
-        lab, told = self.lab, runner.told
-        runner.asked_as = process
-        answer = lab.tasks.next(process, runner.id, told, again=runner.again, claim=claim)
-        assert answer.recorded is (None if told is None else self._ends(told, runner.id))
-        word, name = self._claims(runner, process, claim, told.task_id if told else "")
-        assert answer.word == word
-        if lost:
-            runner.again = True
-            return
-        runner.told = None
-        runner.again = claim == "sleep" and word == "empty"
-        if word == "claimed":
-            assert answer.claimed is not None
-            assert answer.claimed.task_id == name
-            assert answer.claimed.owner == process, "a task begins in the name of a process that is gone"
-            self._begins(runner, name)
-        else:
-            assert answer.claimed is None
-
-    def _ends(self, told: TaskEnd, runner: str) -> bool:
-        """The end of a task is told; does it count?"""
-        task = self.task(told.task_id)
-        if task is not None and (task.status, task.owner) == ("running", told.process):
-            failed = told.status is TaskStatus.FAILED
-            self.lab.facts.end(told.task_id, told.status.value, "timeout" if failed else "", told.result, runner)
-            return True
-        return task is not None and (task.runner, task.status) == (runner, told.status.value)
-
-    def _claims(self, runner: Runner, process: str, claim: str, last: str) -> tuple[str, str]:
-        """What a runner is told, and the task that it is given."""
-        facts, lab = self.lab.facts, self.lab
-        if runner.again:
-            facts.sleeping = [sleeper for sleeper in facts.sleeping if sleeper != (runner.id, process)]
-            mine = [
-                name for name, task in facts.tasks.items()
-                if (task.status, task.owner, task.runner) == ("running", process, runner.id) and name != last
-            ]  # fmt: skip
-            if claim == "back":
-                for name in mine:
-                    facts.give_back(name)
-            elif mine and lab.alive(process):
-                assert len(mine) == 1
-                facts.read_by(runner.id, mine[0])
-                return "claimed", mine[0]
-        if claim == "back":
-            return "empty", ""
-        if not lab.alive(process):
-            return "gone", ""
-        while True:
-            found = self._first(claim)
-            while found and not self._starts(found):
-                found = self._first(claim)
-            if found:
-                facts.own(found, process, runner.id)
-                return "claimed", found
-            if claim != "sleep":
-                return "empty", ""
-            waiting = facts.handed.get(runner.id, [])
-            if not waiting:
-                facts.sleeping.append((runner.id, process))
-                return "empty", ""
-            if facts.tasks[waiting[0]].owner == process:
-                return "claimed", waiting.pop(0)
-            facts.give_back(waiting[0])
-
-    def _first(self, claim: str) -> str:
-        facts = self.lab.facts
-        if facts.urgent:
-            return facts.urgent.pop(0)
-        return facts.queue.pop(0) if facts.queue and claim != "urgent" else ""
-
-    def _starts(self, name: str) -> bool:
-        facts, task = self.lab.facts, self.lab.facts.tasks[name]
-        if not facts.may_start(task, self.lab.now):
-            facts.end(name, "failed", "session-over")
-            return False
-        if task.lock and facts.unique.get(task.lock) != name:
-            facts.end(name, "failed", "no-lock")
-            return False
-        return True
-
-    def wake(self, runner: Runner, *, broken: bool = False) -> None:
-        """A sleeping runner's blocking read brings what it was handed. broken: its connection breaks as it comes."""
-        record = self.lab.tasks.sleep(runner.id, f"pool-{runner.slot}", 0.01)
-        waiting = self.lab.facts.handed.get(runner.id, [])
-        if not waiting:
-            assert record is None
-            return
-        name = waiting.pop(0)
-        assert record is not None
-        assert (record.task_id, record.status) == (name, "running")
-        if not broken:
-            runner.again = False
-            self._begins(runner, name, record.owner)
-
-    def _begins(self, runner: Runner, name: str, owner: str = "") -> None:
-        assert name not in self.begun, "a task began twice"
-        self.begun.add(name)
-        runner.task, runner.owner = name, owner or runner.asked_as
-
-    def ends(self, runner: Runner, result: str) -> None:
-        """What a runner runs comes to its end, of which the store does not know yet."""
-        runner.told = TaskEnd(
-            task_id=runner.task, process=runner.owner, status=TaskStatus.DONE, result=wire.dumps(result)
-        )
-        runner.task = ""
-
-    def tell_end(self, runner: Runner) -> None:
-        """Only tell how the last task ended."""
-        told = runner.told
-        assert told is not None
-        assert self.lab.tasks.end(told, runner.id) is self._ends(told, runner.id)
-        runner.told = None
-
-    def give_up(self, runner: Runner) -> None:
-        """A task is over its timeout and does not end: it has failed, whatever it does."""
-        end = TaskEnd(task_id=runner.task, process=runner.owner, status=TaskStatus.FAILED, error=GIVEN_UP)
-        assert self.lab.tasks.end(end, "") is self._ends(end, "")
 
     # -- what anybody does with tasks
 
@@ -244,12 +117,26 @@ class TaskSteps:
         assert record is not None
         self._same(name, record)
 
-    def _same(self, name: str, record: TaskRecord, waits_as: str = "submitted") -> None:
-        """A record is as the model says; what its runner has not read yet is shown as submitted."""
+    def read_all(self, session: str) -> None:
+        """All tasks of a session, for its page or its ending."""
+        facts, s = self.lab.facts, self.lab.facts.sessions.get(session)
+        found = self.lab.tasks.of_session(session)
+        kept = [name for name in (s.tasks if s else []) if name in facts.tasks]
+        for name in kept:
+            facts.settle(name, self.lab.now)
+        assert [record.task_id for record in found] == kept
+        for name, record in zip(kept, found, strict=True):
+            self._same(name, record)
+
+    def _same(self, name: str, record: TaskRecord, hidden: str = "unread", but: Sequence[str] = ()) -> None:
+        """A record is as the model says. hidden: that it runs is not shown of a task that its runner has not read, of
+        'any', or of 'none'. but: fields that the record has not."""
         task = self.lab.facts.tasks[name]
-        status = waits_as if task.status == "running" and self.lab.facts.unread(name) else task.status
-        assert (record.status, code(record)) == (status, task.code)
-        assert (record.fields.get("result") or "") == task.result
+        expected = {field: value for field, value in task.record(name).items() if field not in but}
+        hides = hidden == "any" or (hidden == "unread" and self.lab.facts.unread(name))
+        if task.status == "running" and hides:
+            expected |= {"status": "submitted", "owner": "", "runner": "", "started": ""}
+        assert same_record(record.fields, expected, task.code)
 
     def stop(self, name: str) -> None:
         task = self.task(name)
@@ -267,7 +154,7 @@ class TaskSteps:
                 continue
             task.stop = True
             if task.status == "submitted" and not facts.may_start(task, self.lab.now):
-                facts.end(name, "failed", "session-over")
+                facts.end(name, self.lab.now, "failed", "session-over")
             else:
                 asked.append(name)
         assert found == asked
@@ -290,7 +177,7 @@ class TaskSteps:
         waits = task is not None and task.status == "submitted"
         assert self.lab.tasks.withdraw(name, WITHDRAWN) is waits
         if waits:
-            self.lab.facts.end(name, "failed", "withdrawn")
+            self.lab.facts.end(name, self.lab.now, "failed", "withdrawn")
 
     def make_urgent(self, name: str) -> None:
         facts = self.lab.facts
@@ -305,8 +192,16 @@ class TaskSteps:
         """A task shows how far it is, stores its data, asks whether to stop: only where it runs."""
         task = self.task(name)
         runs = task is not None and (task.status, task.owner) == ("running", process)
-        assert self.lab.tasks.tell(name, process, "progress", "0.5") is runs
-        assert (self.lab.tasks.store_data(name, process, "{}") is not None) is runs
+        now, tasks = stamp(self.lab.now), self.lab.tasks
+        assert tasks.tell(name, process, "progress", now) is runs
+        assert tasks.tell(name, process, "log", "a line") is runs
+        stored = tasks.store_data(name, process, f'{{"at":{now}}}')
+        assert (stored is not None) is runs
+        if task is not None and stored is not None:
+            self.lab.facts.show(name, self.lab.now, progress=now)
+            self.lab.facts.show(name, self.lab.now, log="a line")
+            task.progress, task.data = now, f'{{"at":{now}}}'
+            assert same_record(stored.fields, task.record(name), "")
         assert self.lab.tasks.is_stopping(name, process) is (not runs or (task is not None and task.stop))
 
     # -- what always holds
@@ -317,15 +212,13 @@ class TaskSteps:
         kept = seen.family("task")
         assert set(kept) == set(facts.tasks)
         for name, task in facts.tasks.items():
-            record = seen.hash(kept[name])
-            error = record.get("error")
-            said = str(wire.loads(error)["code"]) if error else ""
-            assert record["status"] == task.status
-            assert (CODES.get(said, said), record.get("result", "")) == (task.code, task.result)
-            assert (record.get("stop") == "1", record.get("owner", "")) == (task.stop, task.owner)
+            fields = seen.hash(kept[name])
+            assert same_record(fields, task.record(name), task.code)
+            assert set(fields) == {*task.record(name), *(["error"] if task.ended else [])}
             s = facts.sessions.get(task.session)
             over = task.status in ("done", "failed") and (s is None or s.state == "expired")
-            assert (seen.ttl(kept[name]) != -1) is over, f"{name} is kept for {seen.ttl(kept[name])} s"
+            left = seen.ttl(kept[name]) or 0
+            assert 1 < left <= KEPT if over else left == -1, f"{name} is kept for {left} s"
         assert seen.list("queue") == facts.queue
         assert seen.list("urgent") == facts.urgent
         assert seen.list("sleeping") == [" ".join(sleeper) for sleeper in facts.sleeping]
@@ -336,11 +229,29 @@ class TaskSteps:
         assert {runner: [item.split("\0")[1] for item in items] for runner, items in handed.items()} == {
             runner: names for runner, names in facts.handed.items() if names
         }
+        self._words_of_ends(seen)
+        assert {pool: len(seen.list(key)) for pool, key in seen.family("runner_wake").items()} == {
+            pool: kicks for pool, kicks in facts.kicks.items() if kicks
+        }
         for key in (*seen.family("task_done").values(), *seen.family("runner_wake").values()):
             assert seen.ttl(key) != -1
         for name, s in facts.sessions.items():
             assert seen.list(f"session_tasks:{name}") == s.tasks
         self._one_place(running)
+
+    def _words_of_ends(self, seen: Seen) -> None:
+        """Whoever waits for a task is told how it ended, with all that has changed since it was submitted."""
+        for name in self.lab.facts.just_ended:
+            word = seen.stream(f"task_done:{name}")
+            parts = word.last["end"].split("\0")
+            told, task = dict(zip(parts[::2], parts[1::2], strict=True)), self.lab.facts.tasks[name]
+            assert word.length == 1, "a task has ended twice"
+            changed = {"status", "result", "runner", "ended", "owner", "started", "data", "progress", "stop"}
+            assert set(told) == changed | {"error"}
+            same_record(
+                told, {field: value for field, value in task.record(name).items() if field in changed}, task.code
+            )
+        self.lab.facts.just_ended.clear()
 
     def _one_place(self, running: dict[str, str]) -> None:
         facts = self.lab.facts
@@ -349,7 +260,16 @@ class TaskSteps:
         assert set(places) == {name for name, task in facts.tasks.items() if task.status in ("submitted", "running")}
 
 
-def code(record: TaskRecord) -> str:
-    found = record.value("error")
-    said = str(found["code"]) if found else ""
+def code(fields: Mapping[str, str]) -> str:
+    """The code of a task's error, '' none."""
+    said = str(wire.loads(fields["error"])["code"]) if fields.get("error") else ""
     return CODES.get(said, said)
+
+
+def same_record(fields: Mapping[str, str], expected: Mapping[str, str], failed: str) -> bool:
+    """Is a task's record what it should be? failed: the code of its error; what is kept nowhere else may be empty."""
+    said = {name: value for name, value in fields.items() if name != "error" and value}
+    wanted = {name: value for name, value in expected.items() if value}
+    assert said == wanted, "a task's record says something else"
+    assert code(fields) == failed
+    return True

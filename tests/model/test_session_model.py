@@ -6,7 +6,9 @@ them, be taken for dead, and wake up after another one took over.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from hypothesis import strategies as st
@@ -19,13 +21,14 @@ from tests.model.facts import GONE, START_TIMEOUT, TICK
 from tests.model.machine import BENCHES, PATIENCE, SLOTS, LabMachine, many
 
 STEPS = [step.value for step in EndStep]
+some_features = st.sampled_from([(), (), ("camera",)])
 some_reason = st.sampled_from([None, None, EndReason.DISPOSED, EndReason.ADMIN])
 pytestmark = pytest.mark.timeout(PATIENCE)
 
 
 @pytest.fixture(autouse=True)
-def _server(server: StoreServer) -> None:
-    SessionMachine.url = server.url
+def _server(server: StoreServer, record_property: Callable[[str, object], None]) -> Iterator[None]:
+    yield from SessionMachine.on(server, record_property)
 
 
 @dataclass
@@ -51,16 +54,43 @@ class SessionMachine(LabMachine):
 
     @rule(
         data=st.data(), wish=st.sampled_from(["", "", "-", *BENCHES]), length=st.sampled_from([5.0, 60.0, 600.0]),
-        timeout=st.sampled_from([0.0, 20.0]), late=st.sampled_from([None, None, 30.0, 700.0, 100_000.0]),
+        timeout=st.sampled_from([0.0, 20.0]), late=st.sampled_from([None, None, 30.0, 700.0, 100_000.0, -30.0]),
+        features=some_features,
     )  # fmt: skip
-    def start(self, data: st.DataObject, wish: str, length: float, timeout: float, late: float | None) -> None:
+    def start(
+        self, data: st.DataObject, wish: str, length: float, timeout: float, late: float | None,
+        features: tuple[str, ...],
+    ) -> None:  # fmt: skip
         self.tick()
         slot_start = None if late is None else self.lab.now - late
-        self.s.start(self.any_process(data), wish, length, timeout, slot_start)
+        self.s.start(self.any_process(data), wish, length, timeout, slot_start, features)
 
-    @rule(wish=st.sampled_from(["", *BENCHES]), timeout=st.sampled_from([0.0, 20.0]))
-    def begin(self, wish: str, timeout: float) -> None:
-        self.begin_session(wish, timeout=timeout)
+    @rule(wish=st.sampled_from(["", "-", *BENCHES]), timeout=st.sampled_from([0.0, 20.0]), polled=st.booleans())
+    def begin(self, wish: str, timeout: float, polled: bool) -> None:
+        name = self.begin_session(wish, timeout=timeout)
+        if name and polled:
+            self.tick()
+            self.s.touch(name, poll=True)
+
+    @rule(
+        asked=st.booleans(), then=st.sampled_from(["activate", "give up", "take", "step"]),
+        slot=st.sampled_from([1, 1, 2]),
+    )  # fmt: skip
+    def end_while_it_starts(self, asked: bool, then: str, slot: int) -> None:
+        """Somebody asks for the end of a session that starts; its owner, or another process, goes on with the start."""
+        name, process = self.begin_session("-", active=False), self.slots[slot]
+        if asked:
+            self.tick()
+            self.s.end(name, EndReason.DISPOSED)
+        self.tick()
+        if then == "activate":
+            self.s.activate(name, process)
+        elif then == "give up":
+            self.s.end(name, EndReason.START_FAILED, process)
+        elif then == "take":
+            self.s.take(name, process, "")
+        else:
+            self.s.step(name, process, None, "on-start")
 
     @rule(data=st.data(), step=st.sampled_from(["ready", "on-start", "activate"]))
     def step_of_start(self, data: st.DataObject, step: str) -> None:
@@ -116,33 +146,48 @@ class SessionMachine(LabMachine):
         self.tick()
         self.s.end(self.any_session(data, "active", "starting"), reason)
 
-    @rule(data=st.data(), key=st.sampled_from("ab"))
-    def store_data(self, data: st.DataObject, key: str) -> None:
+    @rule(
+        data=st.data(), keys=st.sets(st.sampled_from("abc")), dropped=st.sampled_from(["", "", "a", "bc"]),
+        replace=st.sampled_from([False, False, True]),
+    )  # fmt: skip
+    def store_data(self, data: st.DataObject, keys: set[str], dropped: str, replace: bool) -> None:
         self.tick()
-        self.s.store_data(self.any_session(data, "active", "ending"), key, key)
+        changed = {key: str(self.lab.now) for key in keys - set(dropped)}
+        self.s.store_data(self.any_session(data, "active", "ending"), changed, dropped, replace=replace)
 
-    @rule(data=st.data(), wish=st.sampled_from(["", *BENCHES]))
-    def take(self, data: st.DataObject, wish: str) -> None:
+    @rule(data=st.data())
+    def see_end(self, data: st.DataObject) -> None:
+        self.tick()
+        self.s.see_end(self.any_session(data, "ending", "expired"))
+
+    @rule()
+    def look_what_is_due(self) -> None:
+        self.s.look_what_is_due()
+
+    @rule(data=st.data(), wish=st.sampled_from(["", *BENCHES]), features=some_features)
+    def take(self, data: st.DataObject, wish: str, features: tuple[str, ...]) -> None:
         self.tick()
         name = self.any_session(data, "active", "starting")
-        self.s.take(name, self.owner(data, name), wish)
+        self.s.take(name, self.owner(data, name), wish, features=features)
 
     @precondition(lambda self: self.s.reservations)
     @rule(data=st.data())
     def give_back(self, data: st.DataObject) -> None:
-        """Under the fence of any reservation that ever was."""
+        """Under the fence of any reservation that ever was, by somebody who may not know of the ending."""
         self.tick()
-        self.s.release(*data.draw(st.sampled_from(self.s.reservations[-6:]), "reservation"))
+        self.s.release(*self.any_reservation(data))
 
     # -- endings
 
-    @rule(data=st.data(), begin=st.booleans())
-    def claim_ending(self, data: st.DataObject, begin: bool) -> None:
+    @rule(data=st.data(), begin=st.booleans(), again=st.booleans())
+    def claim_ending(self, data: st.DataObject, begin: bool, again: bool) -> None:
+        """again: a thread of the process failed, so the process claims it once more."""
         self.tick()
-        name = self.any_session(data, "active" if begin else "ending")
+        name, process = self.any_session(data, "active" if begin else "ending"), self.any_process(data)
         if begin:
             self.s.end(name, EndReason.DISPOSED)
-        self.claims(name, self.any_process(data))
+        for _ in range(1 + again):
+            self.claims(name, process)
 
     @precondition(lambda self: self.workers)
     @rule(slot=st.sampled_from(SLOTS), beats=st.booleans(), off=st.sampled_from([-TICK, 0.0]))
@@ -164,6 +209,27 @@ class SessionMachine(LabMachine):
             assert s is not None
             session, process, fence = self.s.claims[-1]
             self.workers.append(Worker(session=session, process=process, fence=fence, next=STEPS.index(s.step)))
+
+    @precondition(lambda self: self.lab.may_set_back and self.lab.alive(self.slots[0]))
+    @rule(slot=st.sampled_from(SLOTS), sure=st.sampled_from([False, True]))
+    def take_over_though_the_clock_was_set_back(self, slot: int, sure: bool) -> None:
+        """By the clock of now the claim of an ending would last for longer than any may."""
+        if sure:
+            name = self.begin_session("-")
+            self.s.end(name, EndReason.ADMIN)
+            self.claims(name, self.slots[0])
+            self.lab.pass_time(-3.0)
+            self.claims(name, self.slots[slot])
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), early=st.booleans())
+    def finish_early(self, data: st.DataObject, early: bool) -> None:
+        """A process that has forgotten steps: what the session still has is released, and nothing is lost."""
+        worker = data.draw(st.sampled_from(self.workers[-3:]), "worker")
+        if early:
+            self.tick()
+            self.s.finish(worker.session, worker.process, worker.fence)
+            self.workers.remove(worker)
 
     @precondition(lambda self: self.workers)
     @rule(data=st.data(), steps=st.integers(1, 5), dies=st.sampled_from([False, False, False, True]))
@@ -210,12 +276,65 @@ class SessionMachine(LabMachine):
             if not any(reservation == (name, bench, fence) for reservation in self.s.reservations for bench in BENCHES):
                 self.s.release(name, "", fence)
 
+    @precondition(lambda self: self.s.claims)
+    @rule(data=st.data(), what=st.sampled_from(["activate", "step", "take", "give up"]))
+    def go_on_with_start(self, data: st.DataObject, what: str) -> None:
+        """Who carries out an ending was at the start of the session, too, and a thread of it still is."""
+        self.tick()
+        name, process, _ = data.draw(st.sampled_from(self.s.claims[-4:]), "claim")
+        if what == "activate":
+            self.s.activate(name, process)
+        elif what == "step":
+            self.s.step(name, process, None, "on-start")
+        elif what == "take":
+            self.s.take(name, process, "")
+        else:
+            self.s.end(name, EndReason.START_FAILED, process)
+
     @precondition(lambda self: any(s.state == "expired" for s in self.lab.facts.sessions.values()))
     @rule(data=st.data())
     def forget(self, data: st.DataObject) -> None:
         """An expired session has been kept for long enough."""
         expired = [name for name, s in self.lab.facts.sessions.items() if s.state == "expired"]
         self.lab.forget_session(data.draw(st.sampled_from(expired), "session"))
+
+    # -- what hangs
+
+    @rule(
+        data=st.data(), what=st.sampled_from(["activate", "give up", "step", "end", "look", "log out", "touch", "take"])
+    )
+    def hang(self, data: st.DataObject, what: str) -> None:
+        """What somebody may ask now comes to the store only later."""
+        name = self.any_session(data, "starting", "active")
+        owner = self.owner(data, name)
+        asked = {
+            "activate": partial(self.s.activate, name, owner),
+            "give up": partial(self.s.end, name, EndReason.START_FAILED, owner),
+            "step": partial(self.s.step, name, owner, None, "activate"),
+            "end": partial(self.s.end, name, EndReason.DISPOSED),
+            "look": partial(self.s.end, name, None),
+            "log out": partial(self.s.log_out, name),
+            "touch": partial(self.s.touch, name, poll=True),
+            "take": partial(self.s.take, name, owner, ""),
+        }
+        self.lab.hung.append(asked[what])
+
+    @precondition(lambda self: self.workers)
+    @rule(data=st.data(), what=st.sampled_from(["claim", "step", "release", "finish"]))
+    def hang_in_ending(self, data: st.DataObject, what: str) -> None:
+        """Who is at an ending hears nothing of what it asked, and begins anew or leaves it to others."""
+        worker = data.draw(st.sampled_from(self.workers[-3:]), "worker")
+        name, process, fence = worker.session, worker.process, worker.fence
+        step = STEPS[worker.next]
+        asked: dict[str, Callable[[], object]] = {
+            "claim": partial(self.s.claim_ending, name, self.any_process(data), heard=False),
+            "step": partial(self.s.step, name, process, fence, step),
+            "release": partial(self.s.release, name, "", fence),
+            "finish": partial(self.s.finish, name, process, fence),
+        }
+        if what != "finish" or step == "finish":
+            self.lab.hung.append(asked[what])
+        self.workers.remove(worker)
 
     # -- hosts
 
@@ -234,7 +353,7 @@ class SessionMachine(LabMachine):
 
     @invariant()
     def store_and_model_agree(self) -> None:
-        seen = self.lab.seen()
+        seen = self.seen()
         self.s.agree(seen)
         self.d.agree(seen)
 

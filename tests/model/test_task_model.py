@@ -1,10 +1,9 @@
-"""Tasks as a state machine on the real store: each is queued, owned or over, begins at most once, and ends once.
-
-Runners are as `labkit.tasks.execution` and `labkit.loop.task_runner` make them, one script at a time; answers get lost,
-connections break as a task is handed over, processes pause, are taken for dead and go on under another name.
-"""
+"""Tasks as a state machine on the real store: each is queued, owned or over, begins at most once, and ends once."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from hypothesis import strategies as st
@@ -13,45 +12,20 @@ from hypothesis.stateful import invariant, precondition, rule
 from labkit.store.sessions import EndReason
 from labkit.testing.store import StoreServer
 from tests.model.facts import GONE, TICK
-from tests.model.machine import PATIENCE, SLOTS, LabMachine, many
-from tests.model.task_model_steps import Runner, TaskSteps
+from tests.model.machine import PATIENCE, many
+from tests.model.runner_machine import RunnerMachine
 
 pytestmark = pytest.mark.timeout(PATIENCE)
-RUNNERS = 2
-some_claim = st.sampled_from(["any", "sleep", "sleep", "urgent"])
 some_lock = st.sampled_from(["", "", "global", "ada"])
 
 
 @pytest.fixture(autouse=True)
-def _server(server: StoreServer) -> None:
-    TaskMachine.url = server.url
+def _server(server: StoreServer, record_property: Callable[[str, object], None]) -> Iterator[None]:
+    yield from TaskMachine.on(server, record_property)
 
 
-class TaskMachine(LabMachine):
-    """Sessions without devices, and tasks of all kinds; each process has two runners."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.t = TaskSteps(self.lab)
-        self.made = 0
-        self.runners = [self.new_runner(slot) for slot in SLOTS for _ in range(RUNNERS)]
-        self.left_behind: list[Runner] = []
-        """Runners that were abandoned with what they run, or are of a process that was killed while it was stopped."""
-        self.begin_session("-")
-
-    def new_runner(self, slot: int) -> Runner:
-        self.made += 1
-        return Runner(id=f"runner-{self.made}.", slot=slot)
-
-    def a_runner(self, data: st.DataObject, *, busy: bool) -> Runner | None:
-        fitting = [runner for runner in self.runners if bool(runner.task) is busy]
-        return data.draw(st.sampled_from(fitting), "runner") if fitting else None
-
-    def a_task(self, data: st.DataObject) -> str:
-        """One that has not ended, rather than any."""
-        open_ones = [name for name, task in self.lab.facts.tasks.items() if task.status in ("submitted", "running")]
-        anyone = st.sampled_from(self.t.ids[-6:])
-        return data.draw(st.sampled_from(open_ones) | anyone if open_ones else anyone, "task")
+class TaskMachine(RunnerMachine):
+    """Sessions, tasks of all kinds, and who asks for them."""
 
     # -- sessions
 
@@ -100,13 +74,76 @@ class TaskMachine(LabMachine):
         session = self.any_session(data, "active", "starting")
         self.t.submit(session, purpose, lock=lock, urgent=urgent, twice=twice, about=others)
 
-    @rule(data=st.data(), lock=some_lock)
-    def submit_in_ending(self, data: st.DataObject, lock: str) -> None:
-        self.tick()
+    @rule(
+        data=st.data(), lock=some_lock, anew=st.booleans(), step=st.sampled_from(["dispose", "dispose", "tasks"]),
+        taken_over=st.booleans(),
+    )  # fmt: skip
+    def submit_in_ending(self, data: st.DataObject, lock: str, anew: bool, step: str, taken_over: bool) -> None:
+        """on_dispose submits a task: that of a new ending, or of one that may be another's by now."""
         name = self.any_session(data, "ending")
+        if anew:
+            name = self.begin_session("-")
+            self.s.end(name, EndReason.ADMIN)
+            self.s.claim_ending(name, self.slots[1])
+            self.s.step(*self.s.claims[-1], step)
+        self.tick()
         s = self.s.session(name)
         owner = data.draw(st.just(s.owner if s else "") | st.sampled_from(self.slots), "owner")
         self.t.submit(name, "ending", lock=lock, urgent=True, owner=owner)
+        self.t.stop_all(name)
+        if taken_over:
+            self.tick()
+            self.s.claim_ending(name, s.owner if s else self.slots[0])
+            self.ask(data=data, claim="any", answer="")
+
+    @rule(data=st.data(), over=st.sampled_from(["out", "expired", "forgotten"]), lock=some_lock)
+    def work_after_the_end(self, data: st.DataObject, over: str, lock: str) -> None:
+        """A user who is out asks for a task, in a page that asks for no active session; and that task for another."""
+        name = self.begin_session("-")
+        self.s.log_out(name)
+        if over != "out":
+            self.s.end(name, None)
+            self.s.claim_ending(name, self.slots[1])
+            self.s.finish(*self.s.claims[-1])
+        if over == "forgotten":
+            self.lab.forget_session(name)
+        self.tick()
+        self.t.submit(name, "request", lock=lock, urgent=True)
+        runner = self.a_runner(data, busy=False)
+        if runner is not None:
+            self.tick()
+            self.t.ask(runner, self.slots[runner.slot], "any")
+            task = self.t.task(runner.task)
+            if task is not None:
+                self.tick()
+                self.t.submit(task.session, "task", parent=runner.task, owner=runner.owner)
+                self.t.stop_all(task.session)
+                self.t.ends(runner, "late")
+                self.t.tell_end(runner)
+
+    @rule(data=st.data(), lock=st.sampled_from(["global", "ada"]))
+    def lock_of_the_dead(self, data: st.DataObject, lock: str) -> None:
+        """A process dies with a unique task, and the next one is submitted before anybody has buried it."""
+        self.tick()
+        self.t.submit(self.any_session(data, "active"), "request", lock=lock, urgent=True)
+        runner = self.a_runner(data, busy=False)
+        if runner is not None:
+            self.t.ask(runner, self.slots[runner.slot], "any")
+            self.kill(runner.slot, stopped=False)
+            self.wait_and_miss(GONE + TICK, [])
+            self.tick()
+            self.t.submit(self.begin_session("-"), "request", lock=lock)
+
+    @precondition(lambda self: self.lab.may_set_back and self.lab.alive(self.slots[0]))
+    @rule(sure=st.sampled_from([False, True]))
+    def lose_a_lock(self, sure: bool) -> None:
+        """A session was over, so another one's task got the lock of its task; then the clock was set back."""
+        if sure:
+            first = self.begin_session("-", timeout=20.0)
+            self.t.submit(first, "request", lock="global")
+            self.wait_and_miss(20.0, [])
+            self.t.submit(self.begin_session("-"), "request", lock="global")
+            self.lab.pass_time(-3.0)
 
     @precondition(lambda self: self.t.begun)
     @rule(data=st.data(), stray=st.booleans())
@@ -120,113 +157,50 @@ class TaskMachine(LabMachine):
             purpose = "ending" if task.purpose == "ending" else "task"
             self.t.submit(task.session, purpose, parent=by.task, owner=owner, urgent=True)
 
-    # -- runners
-
-    @rule(data=st.data(), claim=some_claim, lost=st.sampled_from([False, False, False, True]))
-    def ask(self, data: st.DataObject, claim: str, lost: bool) -> None:
-        self.tick()
-        runner = self.a_runner(data, busy=False)
-        if runner is not None:
-            self.t.ask(runner, self.slots[runner.slot], claim, lost=lost)
-
-    @rule()
-    def all_fall_asleep(self) -> None:
-        for runner in self.runners:
-            if not runner.task and not runner.again:
-                self.tick()
-                self.t.ask(runner, self.slots[runner.slot], "sleep")
-
-    @rule(data=st.data(), broken=st.sampled_from([False, False, True]))
-    def wake(self, data: st.DataObject, broken: bool) -> None:
-        self.tick()
-        handed = [r for r in self.runners if not r.task and r.again and self.lab.facts.handed.get(r.id)]
-        if handed:
-            self.t.wake(data.draw(st.sampled_from(handed), "runner"), broken=broken)
-
-    @rule(data=st.data())
-    def task_ends(self, data: st.DataObject) -> None:
-        runner = self.a_runner(data, busy=True)
-        if runner is not None:
-            self.t.ends(runner, f"result of {runner.task}")
-
-    @rule(data=st.data())
-    def tell_end(self, data: st.DataObject) -> None:
-        self.tick()
-        told = [runner for runner in self.runners if runner.told is not None]
-        if told:
-            self.t.tell_end(data.draw(st.sampled_from(told), "runner"))
-
-    @rule(data=st.data())
-    def give_up(self, data: st.DataObject) -> None:
-        """A task does not end in its time: its thread is left behind, and another one takes its place."""
-        self.tick()
-        runner = self.a_runner(data, busy=True)
-        if runner is not None:
-            self.t.give_up(runner)
-            self.left_behind.append(runner)
-            self.runners[self.runners.index(runner)] = self.new_runner(runner.slot)
-
-    @precondition(lambda self: self.left_behind)
-    @rule(data=st.data())
-    def come_back(self, data: st.DataObject) -> None:
-        """What was left behind ends after all; nobody counts it a second time."""
-        self.tick()
-        runner = data.draw(st.sampled_from(self.left_behind), "runner")
-        if runner.task:
-            self.t.ends(runner, "late")
-        elif runner.told is not None:
-            self.t.tell_end(runner)
-
-    @rule(data=st.data())
-    def stop_runner(self, data: st.DataObject) -> None:
-        """A runner ends in order: what it may have been given and does not know of is anybody's again."""
-        self.tick()
-        runner = self.a_runner(data, busy=False)
-        if runner is not None:
-            if runner.again:
-                self.t.ask(runner, runner.asked_as, "back")
-            if runner.told is not None:
-                self.t.tell_end(runner)
-            self.runners[self.runners.index(runner)] = self.new_runner(runner.slot)
-
-    @rule(slot=st.sampled_from(SLOTS), stopped=st.booleans())
-    def kill(self, slot: int, stopped: bool) -> None:
-        """A process dies, or is only stopped for long: then its runners wake up when nobody counts on them."""
-        self.renamed(slot)
-        for place, runner in enumerate(self.runners):
-            if runner.slot == slot:
-                self.left_behind += [runner] if stopped and runner.task else []
-                self.runners[place] = self.new_runner(slot)
-
-    @rule(data=st.data(), killed=st.booleans(), found_by=st.sampled_from(["bury", "read", "nobody"]))
-    def gone_before_it_reads(self, data: st.DataObject, killed: bool, found_by: str) -> None:
-        """A process is killed, or taken for dead and wakes up, between its being handed a task and its reading that."""
-        self.all_fall_asleep()
-        self.tick()
-        self.t.submit(self.any_session(data, "active"), "request")
-        handed = [r for r in self.runners if r.again and self.lab.facts.handed.get(r.id)]
-        if not handed:
-            return
-        runner = data.draw(st.sampled_from(handed), "runner")
-        name, task = self.slots[runner.slot], self.lab.facts.handed[runner.id][0]
-        if killed:
-            self.kill(runner.slot, stopped=False)
-        self.wait_and_miss(GONE + TICK, [runner.slot])
-        if found_by == "bury":
-            self.lab.bury(name)
-        elif found_by == "read":
-            self.t.read(task)
-        if not killed:
-            self.beat(runner.slot)
-            self.t.ask(runner, self.slots[runner.slot], "sleep")
-
     # -- what anybody does with tasks
 
     @precondition(lambda self: self.t.ids)
-    @rule(data=st.data(), what=st.sampled_from(["read", "stop", "withdraw", "make_urgent"]))
-    def do(self, data: st.DataObject, what: str) -> None:
+    @rule(
+        data=st.data(), what=st.sampled_from(["read", "stop", "withdraw", "make_urgent"]),
+        hangs=st.sampled_from([False, False, False, True]),
+    )  # fmt: skip
+    def do(self, data: st.DataObject, what: str, hangs: bool) -> None:
         self.tick()
-        getattr(self.t, what)(self.a_task(data))
+        done = partial(getattr(self.t, what), self.a_task(data))
+        self.lab.hung.append(done) if hangs else done()
+
+    @precondition(lambda self: self.t.sent)
+    @rule(data=st.data())
+    def submit_again(self, data: st.DataObject) -> None:
+        """A submission that got no answer in time was sent twice, and the first one comes only now."""
+        self.tick()
+        self.t.submit_again(data.draw(st.sampled_from(self.t.sent[-4:]), "sent"))
+
+    @rule(data=st.data())
+    def read_all(self, data: st.DataObject) -> None:
+        self.tick()
+        self.t.read_all(self.any_session(data, "ending", "active"))
+
+    @precondition(lambda self: self.t.begun)
+    @rule(data=st.data(), stray=st.sampled_from([False, False, True]), given_up=st.booleans())
+    def act_as_task(self, data: st.DataObject, stray: bool, given_up: bool) -> None:
+        """A task changes its session's data and devices; it may be given up in the middle, or be lost, unknowingly."""
+        busy = [one for one in [*self.runners, *self.left_behind] if one.task]
+        by = data.draw(st.sampled_from(busy), "runner") if busy else None
+        task = self.t.task(by.task) if by is not None else None
+        if by is None or task is None:
+            return
+        asked = by.task, data.draw(st.sampled_from(self.slots), "owner") if stray else by.owner
+        s = self.s.session(task.session)
+        self.tick()
+        self.s.take(task.session, s.owner if s else "", "", by_task=asked)
+        if given_up:
+            self.t.give_up(by)
+        self.s.store_data(task.session, {"by": by.task}, by_task=asked)
+        for _, bench, fence in [one for one in self.s.reservations if one[0] == task.session][-1:]:
+            self.tick()
+            self.d.call(bench, "console", fence, asked)
+            self.s.release(task.session, bench, fence, by_task=asked)
 
     @rule(data=st.data())
     def stop_all(self, data: st.DataObject) -> None:
@@ -251,9 +225,19 @@ class TaskMachine(LabMachine):
 
     @invariant()
     def store_and_model_agree(self) -> None:
-        seen = self.lab.seen()
+        seen = self.seen()
         self.s.agree(seen)
+        self.d.agree(seen)
         self.t.agree(seen)
+
+    @invariant()
+    def nobody_forgets_a_task(self) -> None:
+        """What a runner was given and has not begun it will be told of with its next question."""
+        for name, task in self.lab.facts.tasks.items():
+            runner = next((one for one in self.runners if one.id == task.runner), None)
+            if task.status == "running" and runner is not None and task.owner == self.slots[runner.slot]:
+                known = name in self.t.begun or name in self.t.astray or self.lab.facts.unread(name)
+                assert known or runner.again, "a task was given to a runner that does not know of it"
 
 
 TestTasks = TaskMachine.TestCase

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from labkit.plugin import Driver, DriverOptions, Twin, command
+from tests.toy import GUARD
 
 
 class Fan(Driver[DriverOptions]):
@@ -103,7 +104,7 @@ class Saying(threading.Thread):
             self.result = error
 
     def wait(self) -> Any:
-        self.join(10)
+        self.join(GUARD)
         assert not self.is_alive()
         return self.result
 

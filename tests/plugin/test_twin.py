@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,10 +13,12 @@ from labkit.errors import DeviceOfflineError, InterruptedCallError
 from labkit.plugin import DriverOptions, Twin, commands_of
 from labkit.plugin.faults import FaultListener
 from labkit.plugin.twin import SLOW_SECONDS
+from tests.left_behind import nothing_left_behind
 from tests.plugin.simulated_fan import Saying, SimulatedFan
 from tests.plugin.simulated_fan import fan as fan
 from tests.plugin.simulated_fan import link as link
 from tests.plugin.simulated_fan import make as make
+from tests.toy import GUARD
 
 
 class OnlySimulated(Twin):
@@ -130,12 +131,10 @@ def test_open_that_could_start_no_thread_leaves_nothing(
         raise RuntimeError("can't start new thread")
 
     fan = make()
-    before = len(os.listdir("/proc/self/fd"))
-    with monkeypatch.context() as full:
+    with monkeypatch.context() as full, nothing_left_behind():
         full.setattr(FaultListener, "start", no_thread)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             fan.open()
-    assert len(os.listdir("/proc/self/fd")) == before
     fan.open()
     assert fan.say() == b"rrrr" * 8
 
@@ -172,23 +171,21 @@ def test_garbage_is_noise_of_the_same_type_and_length(fan: SimulatedFan, make: C
 
 def test_open_and_close_leave_no_thread_and_no_descriptor(make: Callable[[], SimulatedFan], fan: SimulatedFan) -> None:
     fan.close()
-    before, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
-    for _ in range(50):
-        fan.open()
-        fan.open()
-        fan.say()
-        fan.close()
-        fan.close()
-    fan.inject("unplug")
-    for _ in range(10):
-        with pytest.raises(DeviceOfflineError):
+    with nothing_left_behind():
+        for _ in range(50):
             fan.open()
-    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == (before, threads)
+            fan.open()
+            fan.say()
+            fan.close()
+            fan.close()
+        fan.inject("unplug")
+        for _ in range(10):
+            with pytest.raises(DeviceOfflineError):
+                fan.open()
 
 
 def test_twin_may_be_closed_by_who_hears_that_it_is_lost(link: Any) -> None:
     closed = threading.Event()
-    before = len(os.listdir("/proc/self/fd"))
 
     def lost(reason: str) -> None:
         fan.close()
@@ -196,9 +193,9 @@ def test_twin_may_be_closed_by_who_hears_that_it_is_lost(link: Any) -> None:
 
     link.lost = lost
     fan = SimulatedFan(DriverOptions(), link)
-    fan.open()
-    (listener,) = (thread for thread in threading.enumerate() if thread.name == "twin:bench-1/fan")
-    fan.inject("unplug")
-    assert closed.wait(10)
-    listener.join(10)
-    assert len(os.listdir("/proc/self/fd")) == before
+    with nothing_left_behind():
+        fan.open()
+        (listener,) = (thread for thread in threading.enumerate() if thread.name == "twin:bench-1/fan")
+        fan.inject("unplug")
+        assert closed.wait(GUARD)
+        listener.join(GUARD)

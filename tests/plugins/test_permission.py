@@ -36,3 +36,8 @@ def test_file_of_a_group_needs_a_member(tmp_path: Path) -> None:
         f"User root may not open {tmp_path}/ttyUSB0 of 'bench-1/console' (group 54321, mode 0660). "
         "Run: sudo usermod -aG 54321 root, and log in again."
     )
+
+
+def test_file_that_has_gone_meanwhile_is_a_device_that_is_offline(tmp_path: Path) -> None:
+    error = forbidden(str(tmp_path / "ttyUSB0"), "bench-1/console")
+    assert str(error) == f"{tmp_path}/ttyUSB0 of 'bench-1/console' has just gone; it is tried again by itself."

@@ -6,6 +6,7 @@ import contextlib
 
 from labkit_plugins.twins.control import Control, ControlError
 from labkit_plugins.twins.programtwin import ProgramTwin
+from tests.toy import GUARD
 
 
 def end_program(twin: ProgramTwin) -> None:
@@ -17,4 +18,4 @@ def end_program(twin: ProgramTwin) -> None:
     with control:
         with contextlib.suppress(ControlError):
             control.ask("end")
-        assert control.wait_for_end(10)
+        assert control.wait_for_end(GUARD)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
 from labkit.testing.store import StoreServer
 from tests.small_lab import MakeLab as MakeLab
 from tests.small_lab import SmallLab
 from tests.toy import wait_until
+from tests.web.served import served
 
 
 @pytest.fixture(name="make")
@@ -47,14 +46,7 @@ def still_lab(make: MakeLab) -> SmallLab:
 
 
 @contextlib.contextmanager
-def served(lab: SmallLab) -> Iterator[str]:
+def served_at(lab: SmallLab) -> Iterator[str]:
     """Serve a lab; gives its host and port."""
-    server = make_server("127.0.0.1", 0, lab.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join(30)
-        server.server_close()
+    with served(lab.app) as port:
+        yield f"127.0.0.1:{port}"

@@ -24,6 +24,7 @@ def proves(*promises: str) -> Callable[[Test], Test]:
 
 
 RLMS, START, SLOT = "tests/web/test_rlms.py", "tests/web/test_start_request.py", "tests/web/test_slot_start.py"
+TROUBLES = "tests/web/test_rlms_troubles.py"
 BODIES, ANY, PAGES = (f"tests/web/test_malformed{part}.py" for part in ("", "_rlms", "_pages"))
 CALLBACK, ACCESS = "tests/web/test_callback.py", "tests/web/test_access.py"
 SCRIPT, BROWSER = "tests/web/test_poll_script.py", "tests/browser/test_poll_script.py"
@@ -124,8 +125,8 @@ STATUS: Section = {
     "a dispose that is done says so": in_file(RLMS, "dispose_ends_the_session_and_says_so_as_often_as_asked"),
     "no answer to a dispose has data": HERE,
     "a dispose is never an error of the server": (
-        *in_file(RLMS, "failing_on_dispose_stops_nothing", "store_that_is_away_is_never_a_finished_session"),
-        *in_file(RLMS, "store_that_was_never_there_is_no_500"),
+        *in_file(RLMS, "failing_on_dispose_stops_nothing"),
+        *in_file(TROUBLES, "store_that_is_away_is_never_a_finished_session", "store_that_was_never_there_is_no_500"),
     ),
     "asking again and disposing twice are normal": in_file(
         RLMS, "dispose_ends_the_session_and_says_so_as_often_as_asked"

@@ -14,7 +14,7 @@ from click.testing import Result
 
 from labkit import weblab_user
 from labkit.commands.address import address_of
-from tests.reference.rlms_lab import MakeLab, served
+from tests.reference.rlms_lab import MakeLab, served_at
 from tests.reference.rlms_lab import make_lab as make_lab
 from tests.reference.rlms_lab import still_lab as still_lab
 from tests.reference.rlms_table import proves
@@ -31,10 +31,10 @@ Fake = Callable[..., Result]
 
 @pytest.fixture
 def lab(make: MakeLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallLab]:
-    """A lab that is served at its SERVER_NAME; the current folder is one of the test's own."""
+    """A lab that is served_at at its SERVER_NAME; the current folder is one of the test's own."""
     lab = make(WEBLAB_TIMEOUT=30)
     monkeypatch.chdir(tmp_path)
-    with served(lab) as name:
+    with served_at(lab) as name:
         lab.app.config["SERVER_NAME"] = name
         yield lab
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from flask.sessions import SecureCookieSessionInterface
 from werkzeug.serving import make_server
 
 from labkit import requires_active, requires_login
@@ -21,6 +20,7 @@ from labkit.web.demo import demo_blueprint
 from tests.small_lab import CREDENTIALS, SmallLab
 from tests.toy import GUARD, wait_until
 from tests.web.malformed import kept
+from tests.web.served import cookie
 
 
 def basic(text: str) -> str:
@@ -99,9 +99,7 @@ class BusyLab(SmallLab):
 
     def cookie(self, session: str) -> str:
         """The cookie of a browser that has come in by the link of a session."""
-        signer = SecureCookieSessionInterface().get_signing_serializer(self.app)
-        assert signer is not None
-        return f"session={signer.dumps({'weblab_session_id': session})}"
+        return cookie(self.app, {"weblab_session_id": session})
 
     def snapshot(self) -> dict[str, Any]:
         """All that the store keeps, and what has reached the devices."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import flask
@@ -16,12 +13,10 @@ from werkzeug.datastructures import CallbackDict
 
 from labkit.errors import InvalidConfigError
 from labkit.settings import Settings, read_settings
-from labkit.testing.store import StoreServer
 from labkit.web.origin import is_from_elsewhere
 from tests.security.busy_lab import BusyLab
-from tests.small_lab import SmallLab
+from tests.small_lab import MakeLab, SmallLab
 
-MakeLab = Callable[..., SmallLab]
 OTHERS = [
     "http://evil.example", "https://evil.example", "null", "http://lab.example.evil.example", "http://lab.example:81",
     "http://lab.example@evil.example", "file://", "http://", "lab.example", "//lab.example", "http://[", "http://sub.lab.example",
@@ -29,12 +24,6 @@ OTHERS = [
 ]  # fmt: skip
 OWN = ["http://lab.example", "https://lab.example", "http://LAB.example", "http://lab.example:80"]
 LMS = "https://lms.example.edu"
-
-
-@pytest.fixture
-def make(tmp_path: Path, store_server: StoreServer) -> Iterator[MakeLab]:
-    with contextlib.ExitStack() as stack:
-        yield lambda **config: stack.enter_context(SmallLab(tmp_path, store_server.url, **config))
 
 
 @pytest.fixture(name="lab")
@@ -78,7 +67,8 @@ def test_name_that_a_proxy_hides_is_known_by_its_header_or_the_labs_own_name() -
 
 
 def test_request_without_an_origin_is_judged_by_what_the_browser_says_of_its_page() -> None:
-    for site, elsewhere in (("cross-site", True), ("same-site", True), ("same-origin", False), ("none", False)):
+    kinds = (("cross-site", True), ("same-site", True), ("Cross-Site", True), ("", True), ("same-origin", False))
+    for site, elsewhere in (*kinds, ("none", False)):
         assert is_from_elsewhere({"HTTP_HOST": "lab.example", "HTTP_SEC_FETCH_SITE": site}, Settings()) is elsewhere
     assert not is_from_elsewhere({"HTTP_HOST": "lab.example"}, Settings())
 
@@ -253,7 +243,7 @@ def test_cookie_that_was_set_over_https_is_secure(make: MakeLab) -> None:
 
 
 def test_cookie_of_a_framed_lab_goes_to_its_frame_only(make: MakeLab) -> None:
-    assert {"HttpOnly", "Secure", "SameSite=None"} <= flags(make(LABKIT_EMBED=LMS).up())
+    assert {"HttpOnly", "Secure", "SameSite=None", "Partitioned"} <= flags(make(LABKIT_EMBED=LMS).up())
 
 
 def test_flags_that_the_author_has_chosen_stay(make: MakeLab) -> None:

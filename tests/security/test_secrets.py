@@ -13,7 +13,7 @@ import pytest
 from flask import Flask
 
 from labkit.errors import InvalidConfigError
-from labkit.lifecycle import hashed
+from labkit.log_text import hashed
 from labkit.settings import read_settings
 from labkit.web.request_log import keep_ids_out, without_ids
 from tests.flows.conftest import make_lab as make_lab

@@ -165,3 +165,17 @@ def test_every_table_escapes_by_the_one_function() -> None:
     for folder in ("cli", "commands"):
         for path in (Path(__file__).parents[2] / "labkit" / folder).glob("*.py"):
             assert "from rich.markup" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("query", ["&sid=a%0afake%1b[2J", "%0afake%1b[2J", "&EIO=%0afake%1b[2J"])
+@pytest.mark.parametrize("origin", [None, "http://fake\x1b[2J.example"])
+def test_what_a_refused_connection_has_sent_is_in_no_log(
+    lab: BusyLab, caplog: pytest.LogCaptureFixture, query: str, origin: str | None
+) -> None:
+    """Anybody may try one, and an app that has set up no logs of its own gets the library's as they come."""
+    with caplog.at_level(logging.DEBUG):
+        path = f"/labkit/socket.io/?transport=websocket{query}"
+        answer = lab.client().get(path, headers={} if origin is None else {"Origin": origin})
+    assert answer.status_code == 400
+    assert "connection was refused reason=" in caplog.text
+    assert not [line for line in caplog.messages if "fake" in line]

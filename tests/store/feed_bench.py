@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 
 import pytest
@@ -14,19 +14,12 @@ from labkit.store.feeds import Cursor, FeedBatch, FeedId, FeedStore
 from labkit.store.reservations import Claim, Condition, Reservations
 from labkit.store.sessions import EndReason, NewSession, Sessions, Started
 from labkit.testing.store import StoreServer
+from tests.toy import GUARD as GUARD
+from tests.toy import wait_until as wait_until
 
-GUARD = 30.0
-"""Seconds after which a test that waits has failed."""
 DEVICE = "bench-1/console"
 FEED = "received"
-
-
-def wait_until(true: Callable[[], object], what: str = "it") -> None:
-    """Look again and again until something is true; fails after GUARD seconds."""
-    until = time.monotonic() + GUARD
-    while not true():
-        assert time.monotonic() < until, f"{what} did not happen within {GUARD} s"
-        time.sleep(0.005)
+OVER = ("ended", "logged out", "over time", "released")
 
 
 class FeedBench:
@@ -90,6 +83,17 @@ class FeedBench:
         self.reservations.release(session_id, "", fence)
         self.report(2**52)
         assert self.sessions.finish(session_id, self._process, fence, 60.0)
+
+    def make_over(self, session_id: str, fence: int, how: str) -> None:
+        """Have a session be over, or its bench its own no more, in one of the ways that `OVER` names."""
+        if how == "ended":
+            self.end(session_id)
+        elif how == "logged out":
+            self.sessions.exit(session_id)
+        elif how == "over time":
+            self.store.now = time.time() + 3600
+        else:
+            self.reservations.release(session_id, "", fence)
 
     def feed(self, session_id: str) -> FeedId:
         return FeedId(session_id=session_id, device=self.device, feed=FEED)

@@ -15,7 +15,7 @@ from labkit import wire
 from labkit.store.feeds import KEEP_BYTES, KEEP_STATES, Cursor, FeedEntry, joined, piece_after, pieces_after
 from labkit.store.sessions import EndReason
 from labkit.testing.store import StoreServer
-from tests.store.feed_bench import GUARD, FeedBench
+from tests.store.feed_bench import GUARD, OVER, FeedBench
 from tests.store.feed_bench import bench as bench
 
 
@@ -49,18 +49,11 @@ def test_bytes_under_another_fence_are_dropped(bench: FeedBench) -> None:
     assert shown(bench, session) == []
 
 
-@pytest.mark.parametrize("how", ["ended", "logged out", "over time", "released"])
+@pytest.mark.parametrize("how", OVER)
 def test_nothing_is_kept_for_a_session_that_is_over(bench: FeedBench, how: str) -> None:
     session, fence = bench.start()
     bench.write(fence, b"mine", 4)
-    if how == "ended":
-        bench.end(session)
-    elif how == "logged out":
-        bench.sessions.exit(session)
-    elif how == "released":
-        bench.reservations.release(session, "", fence)
-    else:
-        bench.store.now = time.time() + 3600
+    bench.make_over(session, fence, how)
     assert bench.write(fence, b"late", 8) == "dropped"
     assert [data for _, data, _ in shown(bench, session)] == [b"mine"]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from labkit.store.calls import Call, Submitted
+from labkit.store.reservations import Claim
 from labkit.testing.store import StoreServer
 from tests.store.table import LOOP, OTHER, WEB, Table
 from tests.store.task_steps import claim, code_of, dead_process, done, kill, read, submit
@@ -51,6 +52,34 @@ def test_process_whose_last_beat_is_in_the_future_is_to_be_buried(table: Table) 
     assert table.beat(OTHER).gone == [LOOP]
 
 
+def test_host_that_beats_keeps_its_bench_from_another_machine_though_the_clock_was_set_back(table: Table) -> None:
+    table.host("bench-1")
+    table.wait(-3600.0)  # its next beat is on its way
+    assert table.claim("bench-1", OTHER, machine="pi-2") == "pi-1"
+    assert table.beat(LOOP, benches=table.claims) is not None
+    table.wait(29.0)
+    assert table.claim("bench-1", OTHER, machine="pi-2") == "pi-1"
+
+
+def test_bench_of_a_machine_that_is_gone_waits_its_time_once_more_when_the_clock_was_set_back(table: Table) -> None:
+    table.host("bench-1")
+    table.wait(-3600.0)
+    assert table.claim("bench-1", OTHER, machine="pi-2") == "pi-1"
+    table.wait(29.9)
+    assert table.claim("bench-1", OTHER, machine="pi-2") == "pi-1"
+    table.wait(0.2)
+    assert isinstance(table.claim("bench-1", OTHER, machine="pi-2"), Claim)
+
+
+# -- sessions
+
+
+def test_session_whose_slot_was_over_long_ago_shows_that_it_started_and_nothing_of_it_stays(table: Table) -> None:
+    session = table.starting("-", length=60.0, slot_start=table.now - 100_000.0)
+    assert [event["state"] for event in table.events(session)] == ["starting"]
+    assert 86_000 < table.store.command("TTL", table.store.keys.of("events", session)) <= 86_400
+
+
 # -- benches
 
 
@@ -79,6 +108,16 @@ def test_task_that_ends_with_its_session_leaves_no_id_in_the_queue(lab: TaskLab,
     assert lab.kept.stop_all(session) == []
     assert code_of(read(lab, task)) == "session-over"
     assert lab.kept.queued() == 0
+
+
+def test_word_of_a_tasks_end_says_that_it_was_asked_to_stop(lab: TaskLab) -> None:
+    session = lab.session()
+    task = submit(lab, session)
+    lab.begin_ending(session)
+    lab.kept.stop_all(session)
+    word, kept = lab.kept.wait_end(task, 1.0), read(lab, task)
+    assert word is not None
+    assert (word.stopping, kept.stopping) == (True, True)
 
 
 def test_task_that_was_made_urgent_is_urgent_again_when_it_is_given_back(lab: TaskLab) -> None:

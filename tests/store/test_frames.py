@@ -13,7 +13,7 @@ import pytest
 from labkit.errors import StoreUnavailableError
 from labkit.store.frames import FramesId, FrameWatch, SentFrame
 from labkit.testing.store import StoreServer
-from tests.store.feed_bench import GUARD, FeedBench, wait_until
+from tests.store.feed_bench import GUARD, OVER, FeedBench, wait_until
 from tests.store.feed_bench import bench as bench
 from tests.store.looking import Looker
 
@@ -119,21 +119,15 @@ def test_another_session_sees_nothing_whatever_it_listens_to(bench: FeedBench, w
     assert write(bench, fence) == 1
 
 
-@pytest.mark.parametrize("how", ["ended", "logged out", "over time", "released", "another fence"])
+@pytest.mark.parametrize("how", [*OVER, "another fence"])
 def test_nobody_gets_a_frame_whose_fence_or_session_is_over(bench: FeedBench, watch: FrameWatch, how: str) -> None:
     session, fence = bench.start()
     feed = feed_of(bench, session)
     listen(watch, feed)
-    if how == "ended":
-        bench.end(session)
-    elif how == "logged out":
-        bench.sessions.exit(session)
-    elif how == "released":
-        bench.reservations.release(session, "", fence)
-    elif how == "over time":
-        bench.store.now = time.time() + 3600
-    else:
+    if how == "another fence":
         fence -= 1
+    else:
+        bench.make_over(session, fence, how)
     assert write(bench, fence) is None
     bench.store.now = None
     assert watch.wait([feed], 0.05) == []

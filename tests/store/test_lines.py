@@ -82,6 +82,19 @@ def test_store_that_is_closed_ends_who_waits(store_server: StoreServer) -> None:
     assert failures
 
 
+def test_conversation_never_goes_on_by_another_connection(store_server: StoreServer) -> None:
+    """WAIT, say, would tell of replicas that have what this other one has written: nothing."""
+    store = Store(store_server.url, "test-lines")
+    line = store.line()
+    line.send(command(["ECHO", "one"]))
+    assert line.read() == b"one"
+    store._look_anew()  # as another thread does that finds out that the master has moved
+    with pytest.raises(StoreUnavailableError):
+        line.send(command(["ECHO", "two"]))
+    line.close()
+    store.close()
+
+
 def test_line_to_a_store_that_is_not_there_says_that_nothing_was_sent() -> None:
     with StoreServer() as server:
         store = Store(server.url, "lab")

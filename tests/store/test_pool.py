@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -86,6 +88,39 @@ def test_closing_wakes_who_waits_and_the_next_use_opens_anew(own: Store) -> None
     assert woken.wait(GUARD)
     thread.join(GUARD)
     assert own.run("session_seen", "nobody") == 0
+
+
+def test_closing_ends_who_waits_for_several_answers_at_once(own: Store) -> None:
+    errors: list[Exception] = []
+
+    def wait(_: threading.Event) -> None:
+        try:
+            own.answers([("BLPOP", own.keys["queue"], str(GUARD))])
+        except Exception as error:
+            errors.append(error)
+
+    thread = LabThread("waiter", wait)
+    thread.start()
+    wait_until(lambda: any(client["cmd"] == "blpop" for client in own._client.client_list()))
+    own.close()
+    thread.join(GUARD)
+    assert [type(error) for error in errors] == [StoreUnavailableError]
+
+
+def test_closing_bears_a_thread_that_takes_a_connection_meanwhile(own: Store) -> None:
+    class Changing(weakref.WeakSet[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            for number, connection in enumerate(list(super().__iter__())):
+                if number == 0 and len(others) < 3:
+                    others.append(own._quick.take())  # another thread, in the middle
+                    raise RuntimeError("Set changed size during iteration")
+                yield connection
+
+    others = [own._quick.take()]
+    own._quick._busy = Changing(own._quick._busy)
+    own._quick.close()
+    assert len(others) == 3
+    assert all(connection._sock is None for connection in others)
 
 
 def test_forked_child_makes_connections_of_its_own(own: Store) -> None:

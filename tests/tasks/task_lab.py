@@ -11,8 +11,7 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -27,17 +26,8 @@ from labkit.store.processes import BeatNews, Processes
 from labkit.store.sessions import EndReason, NewSession, Sessions, Started
 from labkit.store.tasks import TaskStore
 from labkit.tasks import Tasks, TaskServices, WebLabTask, current_task, current_task_stopping
-
-GUARD = 30.0
-"""Seconds after which a test that waits has failed."""
-
-
-def wait_until(true: Callable[[], object], what: str = "it") -> None:
-    """Look again and again until something is true; fails after GUARD seconds."""
-    until = time.monotonic() + GUARD
-    while not true():
-        assert time.monotonic() < until, f"{what} did not happen within {GUARD} s"
-        time.sleep(0.01)
+from tests.toy import GUARD as GUARD
+from tests.toy import wait_until as wait_until
 
 
 def code_of(task: WebLabTask) -> str:

@@ -84,6 +84,11 @@ class Odd(Exception):
         raise ValueError("no text")
 
 
+class Odder(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+
 def fail() -> None:
     raise KeyError("wörk")
 
@@ -94,6 +99,10 @@ def leave() -> None:
 
 def odd() -> None:
     raise Odd
+
+
+def odder() -> None:
+    raise Odder
 
 
 def upper(text: str) -> str:
@@ -112,13 +121,24 @@ def endless() -> list[Any]:
         (fail, "KeyError", "'wörk'"),
         (leave, "SystemExit", "3"),
         (odd, "Odd", "can't be shown"),
+        (odder, "Odder", "can't be shown"),
         (lambda: object(), "NotStorableError", "value is of type object"),
         (lambda: float("nan"), "NotStorableError", "value is nan"),
         (endless, "NotStorableError", "nested deeper"),
-        (lambda: 10**5000, "ValueError", "digits"),
+        (lambda: 10**5000, "NotStorableError", "digits"),
         (lambda missing: None, "TypeError", "missing"),
     ],
-    ids=["raises", "exits", "unprintable", "unstorable", "nan", "endless", "huge", "wrong arguments"],
+    ids=[
+        "raises",
+        "exits",
+        "unprintable",
+        "exits when shown",
+        "unstorable",
+        "nan",
+        "endless",
+        "huge",
+        "wrong arguments",
+    ],
 )
 def test_failing_task_says_what_happened_and_the_next_one_runs(
     lab: TaskLab, function: Any, kind: str, message: str

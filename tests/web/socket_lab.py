@@ -13,7 +13,6 @@ from typing import Any
 import flask
 import pytest
 import socketio
-from flask.sessions import SecureCookieSessionInterface
 from werkzeug.serving import make_server
 
 from labkit.errors import DeviceBusyError, StoreUnavailableError
@@ -21,6 +20,7 @@ from labkit.store.sessions import SessionRecord
 from labkit.web.relay import Relay
 from labkit.web.sockets import LabSockets
 from tests.store.feed_bench import GUARD, FeedBench
+from tests.web.served import cookie
 
 
 class SocketLab:
@@ -75,9 +75,7 @@ class SocketLab:
         self.bench.sessions.exit(record.session_id)
 
     def cookie(self, session_id: str) -> str:
-        signer = SecureCookieSessionInterface().get_signing_serializer(self.app)
-        assert signer is not None
-        return f"session={signer.dumps({'id': session_id})}"
+        return cookie(self.app, {"id": session_id})
 
     def browser(self, session_id: str = "") -> Browser:
         """A browser with the cookie of a session, not connected yet."""

@@ -7,25 +7,26 @@ of its author. Every answer is looked at, and at the end of the walk every answe
 from __future__ import annotations
 
 import io
-import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import websocket
 from flask.testing import FlaskClient
-from werkzeug.serving import make_server
 from werkzeug.test import EnvironBuilder, TestResponse
 
 from labkit.cli.home import home_blueprint
 from labkit.store.sessions import SessionState
 from labkit.testing.store import StoreServer
+from labkit.web import rates
 from labkit.web.demo import demo_blueprint
 from labkit.web.rlms import BODY_BYTES
 from tests.small_lab import CREDENTIALS, SmallLab
 from tests.toy import GUARD
 from tests.web.described import Answers, all_answers, described
 from tests.web.malformed import sent
+from tests.web.served import served
+from tests.web.standing_time import StandingTime
 from tests.web.test_socket_gate import OPENING as WEBSOCKET
 
 OPENING = {name: value for name, value in WEBSOCKET.items() if name != "Host"}
@@ -149,22 +150,16 @@ def _files(walk: Walk, lab: SmallLab) -> None:
 
 
 def _a_lab_that_is_asked_too_much(walk: Walk, folder: Path, url: str) -> None:
-    with _lab(folder, url, LABKIT_MOST_REQUESTS=1, WEBLAB_AUTOPOLL=False) as lab:
+    with _lab(folder, url, LABKIT_MOST_REQUESTS=1, WEBLAB_AUTOPOLL=False) as lab, pytest.MonkeyPatch.context() as still:
+        still.setattr(rates, "time", StandingTime())
         lab.up()
         session = lab.start()
         student = lab.student(session)
-        for _ in range(20):
-            walk.ask(student, "get", "/labkit/static/page.js")
-        walk.every(student, session)
-        _is_refused(walk, student, session)
-
-
-def _is_refused(walk: Walk, student: FlaskClient, session: str) -> None:
-    """A request of each kind, again where one had become free meanwhile."""
-    for path in OF_BROWSERS:
-        for verb, _ in described(walk.answers.route(path)):
-            while walk.ask(student, verb, path.replace("SESSION", session)).status_code != 429:
-                pass
+        while walk.ask(student, "get", "/labkit/static/page.js").status_code != 429:
+            pass
+        for path in OF_BROWSERS:
+            for verb, _ in described(walk.answers.route(path)):
+                assert walk.ask(student, verb, path.replace("SESSION", session)).status_code == 429
 
 
 def _mistakes(walk: Walk, folder: Path, url: str) -> None:
@@ -211,15 +206,8 @@ def _the_socket(walk: Walk, folder: Path, url: str) -> None:
 
 def _opened(lab: SmallLab, where: str) -> int:
     """The status of a WebSocket that opens, by a real server."""
-    server = make_server("127.0.0.1", 0, lab.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        link = websocket.create_connection(f"ws://127.0.0.1:{server.port}{where}", timeout=GUARD)
+    with served(lab.app) as port:
+        link = websocket.create_connection(f"ws://127.0.0.1:{port}{where}", timeout=GUARD)
         status = int(link.getstatus() or 0)
         link.shutdown()
         return status
-    finally:
-        server.shutdown()
-        thread.join(GUARD)
-        server.server_close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import socket
 import ssl
@@ -14,7 +15,8 @@ import pytest
 import simple_websocket
 import websocket
 
-from labkit.web.link import Link
+from labkit.web.link import Link, time_value
+from tests.left_behind import nothing_left_behind
 
 GUARD = 30.0
 MOST = 100_000
@@ -115,13 +117,12 @@ def test_an_encrypted_connection_carries_messages_both_ways() -> None:
 
 
 def test_messages_that_come_are_received_in_order_by_the_thread_that_asks(pair: Pair) -> None:
-    before = threading.active_count()
-    for number in range(50):
-        pair.page.send(f"message {number}")
-    pair.page.send_binary(b"last")
-    assert [pair.link.receive() for _ in range(50)] == [f"message {number}" for number in range(50)]
-    assert pair.link.receive() == b"last"
-    assert threading.active_count() == before
+    with nothing_left_behind():
+        for number in range(50):
+            pair.page.send(f"message {number}")
+        pair.page.send_binary(b"last")
+        assert [pair.link.receive() for _ in range(50)] == [f"message {number}" for number in range(50)]
+        assert pair.link.receive() == b"last"
 
 
 def test_a_message_in_pieces_is_one(pair: Pair) -> None:
@@ -189,3 +190,43 @@ def test_who_sends_to_a_browser_that_stopped_reading_is_let_go_when_it_is_gone(p
         pair.link.receive()
     assert failed.wait(GUARD)
     sending.join(GUARD)
+
+
+@pytest.mark.parametrize("option", [socket.SO_RCVTIMEO, 66])
+def test_kernel_takes_the_patience_also_where_a_small_machine_has_a_long_time(option: int) -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        one.setsockopt(socket.SOL_SOCKET, option, time_value(0.01, option))
+        with pytest.raises(BlockingIOError):
+            one.recv(1)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_browser_that_sends_on_and_on_does_not_wait_for_a_connection_that_was_ended(secure: bool) -> None:
+    """Also where the server has read all that had come before it closed it, as Flask's own does."""
+    pair, let_go = Pair(secure=secure), threading.Event()
+
+    def send() -> None:
+        try:
+            pair.browser.sendall(b"x" * 50_000_000)
+        except OSError:
+            let_go.set()
+
+    pair.browser.settimeout(None)
+    sending = threading.Thread(target=send)
+    sending.start()
+    with pytest.raises(simple_websocket.ConnectionClosed):
+        pair.link.receive()
+    plain = socket.socket(fileno=os.dup(pair.accepted.fileno()))
+    pair.accepted.close()
+    with contextlib.suppress(OSError):  # a browser that was told by TLS resets it itself
+        had = -1
+        while had != (has := len(plain.recv(100_000_000, socket.MSG_PEEK | socket.MSG_DONTWAIT))):
+            had = has  # until no more fits in
+            let_go.wait(0.3)
+        while plain.recv(1_000_000, socket.MSG_DONTWAIT):
+            pass
+    plain.close()
+    assert let_go.wait(GUARD)
+    sending.join()
+    pair.close()

@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import json
 import socket
-import threading
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
 from labkit.web.page_values import MAX_DEPTH
 from labkit.web.rlms import BODY_BYTES
@@ -33,6 +31,7 @@ from tests.web.malformed import (
 )
 from tests.web.malformed import busy_lab as busy_lab
 from tests.web.malformed import changes_nothing as changes_nothing
+from tests.web.served import served
 
 # -- bodies
 
@@ -111,21 +110,13 @@ def test_length_that_is_none_is_no_matter(lab: BusyLab, length: str) -> None:
 
 
 def test_client_that_sends_too_much_hears_why(lab: BusyLab) -> None:
-    server = make_server("127.0.0.1", 0, lab.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as link:
-            credentials = CREDENTIALS["Authorization"]
-            link.sendall(
-                f"POST {BASE} HTTP/1.1\r\nHost: lab\r\nAuthorization: {credentials}\r\n"
-                f"Content-Length: {10**12}\r\n\r\n".encode()
-            )
-            answer = link.makefile("rb").read()  # although the body never came
-    finally:
-        server.shutdown()
-        thread.join(30)
-        server.server_close()
+    with served(lab.app) as port, socket.create_connection(("127.0.0.1", port), timeout=30) as link:
+        credentials = CREDENTIALS["Authorization"]
+        link.sendall(
+            f"POST {BASE} HTTP/1.1\r\nHost: lab\r\nAuthorization: {credentials}\r\n"
+            f"Content-Length: {10**12}\r\n\r\n".encode()
+        )
+        answer = link.makefile("rb").read()  # although the body never came
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 413 ")
     assert json.loads(body)["key"] == "body"

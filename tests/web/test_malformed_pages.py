@@ -7,8 +7,6 @@ import json
 from typing import Any
 
 import pytest
-from flask import Flask
-from flask.sessions import SecureCookieSessionInterface
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
@@ -16,6 +14,7 @@ from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 from tests.web.malformed import NO_IDS, NO_OBJECTS, BusyLab, nested
 from tests.web.malformed import busy_lab as busy_lab
 from tests.web.malformed import changes_nothing as changes_nothing
+from tests.web.served import cookie
 
 PAGES = [
     "/callback/nobody", "/callback/nobody/poll", "/callback/nobody/logout", "/labkit/", "/labkit/ended",
@@ -23,13 +22,6 @@ PAGES = [
     "/labkit/socket.io/",
 ]  # fmt: skip
 OWN = {"success": False, "reason": "Different session identifier"}
-
-
-def cookie(app: Flask, content: Any) -> str:
-    """A cookie that the lab itself has signed, whatever is in it."""
-    signer = SecureCookieSessionInterface().get_signing_serializer(app)
-    assert signer is not None
-    return f"session={signer.dumps(content)}"
 
 
 def ask(lab: BusyLab, path: str, method: str = "GET", body: bytes = b"", **environ: Any) -> TestResponse:

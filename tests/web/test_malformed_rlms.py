@@ -141,9 +141,10 @@ def test_address_of_nothing_is_a_404_in_json(lab: BusyLab, path: str) -> None:
     assert lab.rlms("GET", path, headers={}).status_code == 401
 
 
-def test_websocket_is_refused_in_json(lab: BusyLab) -> None:
+@pytest.mark.parametrize("path", ["nobody/status", "api", ""])
+def test_websocket_is_refused_in_json(lab: BusyLab, path: str) -> None:
     headers = {**CREDENTIALS, "Connection": "Upgrade", "Upgrade": "websocket"}
-    refused(lab.rlms("GET", "nobody/status", headers=headers), "Upgrade")
+    refused(lab.rlms("GET", path, headers=headers), "Upgrade")
 
 
 # -- anything

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from werkzeug.serving import make_server
 
 from labkit.web.page_values import MAX_DEPTH
 from tests.toy import wait_until
 from tests.web.malformed import LONE, BusyLab, nested
 from tests.web.malformed import busy_lab as busy_lab
 from tests.web.malformed import changes_nothing as changes_nothing
+from tests.web.served import cookie, served
 from tests.web.socket_lab import Browser
-from tests.web.test_malformed_pages import cookie
 
 KINDS = ("BadRequestError", "UnknownDeviceError", "CommandError", "CallExpiredError")
 CALL = {"device": "toy", "command": "write"}
@@ -29,13 +27,8 @@ FEED = {"device": "bench-1/toy", "feed": "received"}
 @pytest.fixture(scope="module")
 def url(lab: BusyLab) -> Iterator[str]:
     """Where the lab is served."""
-    server = make_server("127.0.0.1", 0, lab.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    thread.join(30)
-    server.server_close()
+    with served(lab.app) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from labkit.web.places import Places
+from tests.toy import GUARD, wait_until
 
 
 def test_every_page_has_a_place_where_there_is_no_limit() -> None:
@@ -52,18 +53,17 @@ def test_of_pages_that_come_at_once_no_more_than_there_are_places_get_one() -> N
     places, found, ready, leave = Places(7), [], threading.Barrier(40), threading.Event()
 
     def come() -> None:
-        ready.wait(30)
+        ready.wait(GUARD)
         with places.one() as one:
             found.append(one)
-            leave.wait(30)
+            leave.wait(GUARD)
 
     pages = [threading.Thread(target=come) for _ in range(40)]
     for page in pages:
         page.start()
-    while len(found) < 40:
-        leave.wait(0.005)
+    wait_until(lambda: len(found) == 40, "all of them")
     leave.set()
     for page in pages:
-        page.join(30)
+        page.join(GUARD)
     assert found.count(True) == 7
     assert not places.full

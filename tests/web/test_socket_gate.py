@@ -7,7 +7,6 @@ import json
 import logging
 import socket
 import struct
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +14,13 @@ import pytest
 import websocket
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from werkzeug.serving import make_server
 
 from tests.web.malformed import LONE, BusyLab
 from tests.web.malformed import busy_lab as busy_lab
 from tests.web.malformed import changes_nothing as changes_nothing
+from tests.web.served import cookie, served
 from tests.web.socket_lab import Browser
-from tests.web.test_malformed_pages import PAGES, ask, cookie
+from tests.web.test_malformed_pages import PAGES, ask
 
 PATH = "/labkit/socket.io/?EIO=4&transport=websocket"
 OPENING = {
@@ -36,13 +35,8 @@ CALL = {"device": "toy", "command": "write", "args": [1]}
 
 @pytest.fixture(scope="module")
 def port(lab: BusyLab) -> Iterator[int]:
-    server = make_server("127.0.0.1", 0, lab.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server.port
-    server.shutdown()
-    thread.join(30)
-    server.server_close()
+    with served(lab.app) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +161,7 @@ def test_frame_that_makes_sense_ends_nothing(lab: BusyLab, port: int, frame: str
         assert answer(link)["ok"]
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     frames=st.lists(st.text(max_size=12).map(lambda text: "42" + text) | st.text(max_size=12) | st.binary(max_size=12))
 )

@@ -5,23 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import websocket
-from werkzeug.serving import make_server
 
 from labkit.web import rates, visitors
 from labkit.web.sockets import MOST_UNSENT, LabSockets
-from tests.small_lab import SmallLab
+from tests.small_lab import MakeLab, SmallLab
 from tests.toy import GUARD, wait_until
+from tests.web.served import cookie, served
 from tests.web.socket_lab import Browser
-from tests.web.test_malformed_pages import cookie
 from tests.web.test_socket_gate import PATH, ends, raw
 
-MakeLab = Callable[..., SmallLab]
 WRITE = '421["call",{"device":"toy","command":"write","args":[1]}]'
 
 
@@ -68,14 +65,8 @@ def serve(make: MakeLab) -> Iterator[Callable[..., Served]]:
 
         def serve_lab(**config: Any) -> Served:
             lab = make(devices=["toy"], benches=2, **config).up()
-            server = make_server("127.0.0.1", 0, lab.app, threaded=True)
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-            thread.start()
             stack.callback(lambda: lab.weblab._sockets and lab.weblab._sockets.close())
-            stack.callback(server.server_close)
-            stack.callback(thread.join, GUARD)
-            stack.callback(server.shutdown)
-            return Served(lab, server.port, stack)
+            return Served(lab, stack.enter_context(served(lab.app)), stack)
 
         yield serve_lab
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from labkit.web import visitors
+from labkit.web import rates, visitors
 from labkit.web.rates import Buckets
-from labkit.web.visitors import MOST_REFUSED, MOST_WAITING, OPENED_AT_ONCE, Verdict, Visit, Visitors
+from labkit.web.visitors import MOST_REFUSED, MOST_WAITING, OPENED_AT_ONCE, OPENED_PER_SECOND, Verdict, Visit, Visitors
 from tests.toy import GUARD
+from tests.web.standing_time import StandingTime
 
 
 def of(who: str) -> dict[str, Any]:
@@ -48,13 +49,22 @@ def test_one_session_never_gets_more_than_a_quarter_of_all_places(places: int, m
         assert [visit is not None for visit in let_in] == [True] * most + [False] * 3
 
 
-def test_session_that_opens_and_closes_without_end_is_slowed_down_and_no_other_one_is() -> None:
+def test_session_that_opens_and_closes_without_end_is_slowed_down_and_no_other_one_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rates, "time", clock := StandingTime())
     found = some()
-    let_in = 0
-    for _ in range(int(10 * OPENED_AT_ONCE)):
-        with found.visit(of("a"), 0) as visit:
-            let_in += visit is not None
-    assert OPENED_AT_ONCE <= let_in < 2 * OPENED_AT_ONCE
+
+    def let_in() -> int:
+        count = 0
+        for _ in range(int(10 * OPENED_AT_ONCE)):
+            with found.visit(of("a"), 0) as visit:
+                count += visit is not None
+        return count
+
+    assert let_in() == OPENED_AT_ONCE
+    clock.now += 1.0
+    assert let_in() == OPENED_PER_SECOND
     with found.visit(of("b"), 0) as other:
         assert other
 
@@ -107,8 +117,10 @@ def test_all_sockets_of_a_session_ask_out_of_one_bucket() -> None:
 def test_who_waits_goes_on_as_soon_as_there_is_enough_again() -> None:
     visit, passed = Visit("a", Buckets(50, at_once=1)), threading.Event()
     assert visit.ask(1.0, 0) is Verdict.PASS
-    threading.Thread(target=lambda: visit.ask(1.0, 0) is Verdict.PASS and passed.set()).start()
-    assert passed.wait(GUARD)
+    waiting = threading.Thread(target=lambda: visit.ask(1.0, 0) is Verdict.PASS and passed.set())
+    waiting.start()
+    waiting.join(GUARD)
+    assert passed.is_set()
 
 
 def test_connection_that_does_not_come_in_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:

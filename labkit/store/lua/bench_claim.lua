@@ -5,7 +5,10 @@
 --@include benches
 local bench, process, machine = ARGV[2], ARGV[3], ARGV[4]
 local host = host_of(bench)
-if host.process and host.process ~= "-" and host.machine ~= machine and now - host.seen < tonumber(ARGV[8]) and host.seen <= now + GONE then
+if host.process and host.process ~= "-" and host.machine ~= machine and now - host.seen < tonumber(ARGV[8]) then
+  if host.seen > now + GONE then -- the store's clock was set back: that host may beat, so its silence counts from here
+    redis.call("HSET", K.bench_host, bench, table.concat({ host.process, host.fence, host.machine, stamp(now) }, " "))
+  end
   return { "held", host.machine }
 end
 local fence = next_fence()

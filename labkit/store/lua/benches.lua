@@ -151,6 +151,17 @@ local function benches_of(s)
   return found
 end
 
+-- The words of that field without the one of `bench`.
+local function benches_without(s, bench)
+  local kept = {}
+  for _, pair in ipairs(words(s.benches)) do
+    if string.match(pair, "^(.-)=") ~= bench then
+      kept[#kept + 1] = pair
+    end
+  end
+  return kept
+end
+
 -- Give all devices that the session still has reserved a new state and the fence.
 local function move_holds(benches, session, state, fence)
   local moved = {}

@@ -17,13 +17,7 @@ for _, name in ipairs(benches) do
   end
 end
 if bench ~= "" then -- the session has it no more; what is still to be made safe is its host's matter
-  local kept = {}
-  for _, pair in ipairs(words(s.benches)) do
-    if string.match(pair, "^(.-)=") ~= bench then
-      kept[#kept + 1] = pair
-    end
-  end
-  redis.call("HSET", of("session", id), "benches", table.concat(kept, " "))
+  redis.call("HSET", of("session", id), "benches", table.concat(benches_without(s, bench), " "))
 end
 local moved = move_holds(benches, id, "releasing", next_fence())
 news("release")

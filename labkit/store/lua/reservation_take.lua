@@ -15,12 +15,7 @@ if not bench then
   return { "refused", rows }
 end
 local fence = reserve(bench, id, s.max_date)
-local kept = {}
-for _, pair in ipairs(words(s.benches)) do
-  if string.match(pair, "^(.-)=") ~= bench then
-    kept[#kept + 1] = pair
-  end
-end
+local kept = benches_without(s, bench)
 kept[#kept + 1] = bench .. "=" .. fence
 redis.call("HSET", of("session", id), "benches", table.concat(kept, " "))
 news("reserved")

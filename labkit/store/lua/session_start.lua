@@ -24,7 +24,7 @@ redis.call("HSET", of("session", id), "state", "starting", "owner", owner, "star
 -- looked at early: its owner may die long before its time is over
 redis.call("ZADD", K.deadlines, now + math.min(start_timeout, GONE), id)
 event(id, "state", "starting")
-redis.call("EXPIRE", of("events", id), math.ceil(max_date - now) + 86400)
+redis.call("EXPIRE", of("events", id), math.max(0, math.ceil(max_date - now)) + 86400)
 if bench then
   news("reserved")
 end

@@ -14,6 +14,7 @@ for _, id in ipairs(ids) do
   local open = t and (t.status == "submitted" or t.status == "running")
   if open and not (all and (t.purpose == ARGV[3] or t.late == "1")) then
     redis.call("HSET", of("task", id), "stop", "1")
+    t.stop = "1"
     if all and t.status == "submitted" and not may_start(t) then
       unqueue(id)
       end_task(id, t, "failed", "", ARGV[4], "")

@@ -3,6 +3,7 @@
  * "terminal.js")`. What is typed is the panel's own business: `terminal.onData`.
  */
 import { copyText } from "./clipboard.js";
+import { openWithStyles } from "./styles.js";
 import { FitAddon } from "./vendor/addon-fit.mjs";
 import { Terminal } from "./vendor/xterm.mjs";
 
@@ -29,7 +30,7 @@ export async function openTerminal(host, { label, describedBy = "" }) {
   const terminal = makeTerminal();
   const fit = new FitAddon();
   terminal.loadAddon(fit);
-  terminal.open(host);
+  openWithStyles(terminal, host);
   terminal.textarea.setAttribute("aria-label", label);
   if (describedBy) terminal.textarea.setAttribute("aria-describedby", describedBy);
   guardKeys(terminal);

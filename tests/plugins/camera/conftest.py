@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from labkit.plugin import Frame
 from labkit_plugins.camera import Camera, CameraOptions, SimulatedCamera, capture
+from tests.plugins.opening import opening
 from tests.plugins.remembering import Remembering
 from tests.plugins.twin_ends import end_program
 
@@ -156,15 +156,6 @@ def write_film(path: Path, codec: str, count: int = 10) -> None:
         film.mux(stream.encode(None))
 
 
-def eventually(fact: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """Wait until `fact()` is true; its value."""
-    ends, pause = time.monotonic() + seconds, threading.Event()
-    while not (value := fact()):
-        assert time.monotonic() < ends, "it never came true"
-        pause.wait(0.01)
-    return value
-
-
 @pytest.fixture
 def pictures() -> list[bytes]:
     return [jpeg(number) for number in range(5)]
@@ -193,17 +184,8 @@ def link(tmp_path: Path) -> RecordingLink:
 @pytest.fixture
 def open_camera(link: RecordingLink) -> Iterator[Callable[..., Camera]]:
     """Open the real driver; options by keyword. A camera at which somebody looks: `link.looked_at = True` before."""
-    cameras: list[Camera] = []
-
-    def open_it(**options: Any) -> Camera:
-        camera = Camera(CameraOptions.model_validate(options), link)
-        cameras.append(camera)
-        camera.open()
-        return camera
-
-    yield open_it
-    for camera in cameras:
-        camera.close()
+    with opening(lambda **options: Camera(CameraOptions.model_validate(options), link)) as open_it:
+        yield open_it
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 from labkit.testing.driver_contract import DriverContract, Subject, subject_of
 from labkit_plugins.camera import Camera
+from labkit_plugins.camera.capture import NoSignalError
 from tests.plugins.camera.conftest import NetworkCamera, jpeg, write_film
 from tests.plugins.twin_ends import end_program
+from tests.toy import wait_until
 
 CALLS = {"snapshot": {"timeout": 0.05}}
 """So short that it never counts as a command that waits: the first picture after an opening takes its time, later ones
@@ -27,10 +29,17 @@ def with_a_picture(subject: Subject) -> Subject:
     camera = subject.instance()
     camera.open()
     try:
-        camera.health()
+        wait_until(lambda: _gives_a_picture(camera), "the first picture")
     finally:
         camera.close()
     return subject
+
+
+def _gives_a_picture(camera: Camera) -> bool:
+    with contextlib.suppress(NoSignalError):
+        camera.health()
+        return True
+    return False
 
 
 class TestTwin(DriverContract):

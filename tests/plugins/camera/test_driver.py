@@ -17,7 +17,9 @@ from labkit_plugins.camera import capture as capture_module
 from labkit_plugins.camera import driver as driver_module
 from labkit_plugins.camera.grabber import Plan
 from labkit_plugins.camera.source import ProgramSource
-from tests.plugins.camera.conftest import NetworkCamera, RecordingLink, eventually, jpeg
+from tests.left_behind import nothing_left_behind
+from tests.plugins.camera.conftest import NetworkCamera, RecordingLink, jpeg
+from tests.toy import wait_until
 
 OpenCamera = Callable[..., Camera]
 pytestmark = pytest.mark.usefixtures("short_linger")
@@ -78,7 +80,7 @@ def test_capture_begins_with_the_first_look_and_ends_after_the_last(
         assert len(network_camera.requests) == turn
         camera.watched("frames", False)
         network_camera.wait_viewers(0)
-        eventually(lambda: programs() == [])
+        wait_until(lambda: programs() == [])
 
 
 def test_make_safe_ends_the_capture_of_who_looked(
@@ -197,7 +199,7 @@ def test_password_stands_in_no_error_log_or_feed(
 def test_password_stands_in_no_command_line(network_camera: NetworkCamera, open_camera: OpenCamera) -> None:
     camera = open_camera(url=network_camera.url.replace("//", "//lab:hunter22@"))
     camera.watched("frames", True)
-    (pid,) = eventually(programs)
+    (pid,) = wait_until(programs)
     assert b"hunter22" not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
@@ -236,16 +238,14 @@ def test_fifty_times_open_and_closed_leave_nothing(link: RecordingLink) -> None:
     camera = Camera(CameraOptions.model_validate({"test_pattern": True}), link)
     camera.open()
     camera.close()
-    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
-    for number in range(50):
-        camera.open()
-        camera.open()
-        camera.make_safe()
-        if number % 25 == 0:
-            camera.snapshot(30.0)
-        camera.close()
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == files
+    with nothing_left_behind():
+        for number in range(50):
+            camera.open()
+            camera.open()
+            camera.make_safe()
+            if number % 25 == 0:
+                camera.snapshot(30.0)
+            camera.close()
     assert programs() == []
 
 
@@ -255,13 +255,12 @@ def test_opening_without_a_thread_to_be_had_leaves_no_descriptor(
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    files = len(os.listdir("/proc/self/fd"))
     monkeypatch.setattr(threading.Thread, "start", refuse)
     camera = Camera(CameraOptions.model_validate({"test_pattern": True}), link)
-    with pytest.raises(RuntimeError):
-        camera.open()
-    camera.close()
-    assert len(os.listdir("/proc/self/fd")) == files
+    with nothing_left_behind():
+        with pytest.raises(RuntimeError):
+            camera.open()
+        camera.close()
 
 
 def test_no_program_is_begun_beside_one_that_cannot_be_ended(
@@ -288,7 +287,7 @@ def test_no_program_is_begun_beside_one_that_cannot_be_ended(
     assert programs() == [pid]
     assert [thread.name for thread in threading.enumerate()].count("camera-abandoned") == 1
     os.kill(int(pid), signal.SIGKILL)  # the kernel lets go
-    eventually(lambda: programs() == [])
+    wait_until(lambda: programs() == [])
     monkeypatch.setattr(driver_module, "ProgramSource", ProgramSource)
     assert open_camera(url=network_camera.url).snapshot(30.0)
 

@@ -21,8 +21,10 @@ from labkit_plugins.camera import CameraOptions, NoSignalError, SimulatedCamera
 from labkit_plugins.camera.painting import lamp_places
 from labkit_plugins.camera.source import SocketSource
 from labkit_plugins.gpio import GpioOptions, SimulatedGpio
-from tests.plugins.camera.conftest import RecordingLink, closing_twin, eventually, opened
+from tests.left_behind import nothing_left_behind
+from tests.plugins.camera.conftest import RecordingLink, closing_twin, opened
 from tests.plugins.twin_ends import end_program
+from tests.toy import wait_until
 
 # A host of its own: opens the twin in the folder given, tells the scene's process, and stays.
 HOST = """
@@ -78,7 +80,7 @@ def test_scene_draws_only_while_somebody_asks(twin: SimulatedCamera, link: Recor
     twin.watched("frames", True)
     link.wait_frames(3)
     twin.watched("frames", False)
-    eventually(lambda: twin.ask("hello")["viewers"] == 0)
+    wait_until(lambda: twin.ask("hello")["viewers"] == 0)
     drawn = twin.ask("hello")["drawn"]
     assert not threading.Event().wait(0.2)  # five pictures' time
     assert twin.ask("hello")["drawn"] == drawn
@@ -105,15 +107,13 @@ def test_scene_stays_over_close_and_open(twin: SimulatedCamera) -> None:
 def test_fifty_times_open_and_closed_leave_nothing(twin: SimulatedCamera) -> None:
     twin.open()
     twin.close()
-    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
-    for number in range(50):
-        twin.open()
-        twin.make_safe()
-        if number % 10 == 0:
-            twin.snapshot(30.0)
-        twin.close()
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == files
+    with nothing_left_behind():
+        for number in range(50):
+            twin.open()
+            twin.make_safe()
+            if number % 10 == 0:
+                twin.snapshot(30.0)
+            twin.close()
 
 
 # -- the lamps of its bench
@@ -135,11 +135,11 @@ def chip(link: RecordingLink) -> Iterator[SimulatedGpio]:
 def test_lamp_follows_its_line(first: str, twin: SimulatedCamera, chip: SimulatedGpio, link: RecordingLink) -> None:
     for device in (twin, chip) if first == "camera" else (chip, twin):
         device.open()
-    eventually(lambda: set(twin.ask("hello")["lamps"]) == set(LINES))
+    wait_until(lambda: set(twin.ask("hello")["lamps"]) == set(LINES))
     names = list(twin.ask("hello")["lamps"])
     for lit in (True, False):
         chip.write("red", int(lit))
-        eventually(lambda lit=lit: twin.ask("hello")["lamps"]["red"]["lit"] is lit)
+        wait_until(lambda lit=lit: twin.ask("hello")["lamps"]["red"]["lit"] is lit)
         frame = Frame(data=twin.snapshot(30.0), captured=0, width=640, height=360)
         red = pixels(frame, names)["red"]
         assert (red[0] > 200) is lit
@@ -150,23 +150,23 @@ def test_lamp_of_an_input_follows_the_far_end(twin: SimulatedCamera, chip: Simul
     twin.open()
     chip.open()
     chip.ask("drive led1 1")
-    eventually(lambda: twin.ask("hello")["lamps"].get("led1") == {"lit": True, "incoming": True})
+    wait_until(lambda: twin.ask("hello")["lamps"].get("led1") == {"lit": True, "incoming": True})
 
 
 def test_lamp_of_a_line_that_is_active_low_shows_what_people_mean(twin: SimulatedCamera, chip: SimulatedGpio) -> None:
     twin.open()
     chip.open()
     chip.write("low", 1)
-    eventually(lambda: twin.ask("hello")["lamps"].get("low") == {"lit": True, "incoming": False})
+    wait_until(lambda: twin.ask("hello")["lamps"].get("low") == {"lit": True, "incoming": False})
 
 
 def test_lamps_go_with_their_chip(twin: SimulatedCamera, chip: SimulatedGpio) -> None:
     twin.open()
     chip.open()
-    eventually(lambda: twin.ask("hello")["lamps"])
+    wait_until(lambda: twin.ask("hello")["lamps"])
     chip.close()
     chip.ask("end")
-    eventually(lambda: twin.ask("hello")["lamps"] == {})
+    wait_until(lambda: twin.ask("hello")["lamps"] == {})
     assert twin.snapshot(30.0)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from labkit_plugins.gpio import GpioOptions, SimulatedGpio
 from labkit_plugins.twins.control import Control
+from tests.plugins.opening import opening
 from tests.plugins.remembering import Remembering
 from tests.plugins.twin_ends import end_program
 
@@ -95,18 +96,12 @@ def far(twin: SimulatedGpio) -> Iterator[FarEnd]:
 @pytest.fixture
 def open_twin(link: RecordingLink) -> Iterator[OpenTwin]:
     """Open a twin with lines, and options, of one's own."""
-    opened: list[SimulatedGpio] = []
 
-    def open_it(lines: dict[str, Any] | None = None, **more: Any) -> SimulatedGpio:
-        gpio = SimulatedGpio(options(lines, **more), link)
-        opened.append(gpio)
-        gpio.open()
-        return gpio
+    def make(lines: dict[str, Any] | None = None, **more: Any) -> SimulatedGpio:
+        return SimulatedGpio(options(lines, **more), link)
 
-    yield open_it
-    for gpio in opened:
-        gpio.close()
-        end_program(gpio)
+    with opening(make, end_program) as open_it:
+        yield open_it
 
 
 def options(lines: dict[str, Any] | None = None, **more: Any) -> GpioOptions:

@@ -10,7 +10,7 @@ from labkit.errors import DeviceOfflineError, InterruptedCallError, SafeStateErr
 from labkit.plugin import FAULTS
 from labkit_plugins.gpio import SimulatedGpio
 from tests.plugins.gpio.conftest import FarEnd, OpenTwin, RecordingLink, options
-from tests.toy import wait_until
+from tests.toy import GUARD, wait_until
 
 
 def test_fault_of_a_chip_that_nobody_simulates_is_refused(link: RecordingLink) -> None:
@@ -53,7 +53,7 @@ def test_command_on_a_chip_that_hangs_is_ended_by_interrupt_and_is_well_afterwar
         wait_until(lambda: twin._interruptions._running, "the write to begin")
         twin.interrupt()
         with pytest.raises(InterruptedCallError, match="while it waited for its chip"):
-            running.result(10)
+            running.result(GUARD)
     twin.inject("normal")
     assert link.wait_edges(1)[0]["line"] == "button"
     assert twin.write("green", 1) == 1  # and the late answer to the first write is not taken for this one's

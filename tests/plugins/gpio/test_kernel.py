@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,8 +18,10 @@ from labkit_plugins.gpio import Gpio, GpioOptions
 from labkit_plugins.gpio.chips import Chips
 from labkit_plugins.gpio.kernel import UnsupportedLinesError, request_lines
 from labkit_plugins.gpio.lines import Lines
+from tests.left_behind import nothing_left_behind
 from tests.plugins.gpio.conftest import RecordingLink
 from tests.plugins.gpio.stand_in import ChipInMemory, Gpiod
+from tests.plugins.opening import opening
 
 LINES = {"red": 3, "green": {"line": 4, "active_low": True, "initial": 1}, "button": {"line": 5, "direction": "in"}}
 
@@ -51,19 +52,14 @@ OpenGpio = Callable[..., Gpio]
 
 @pytest.fixture
 def open_gpio(api: Gpiod, link: RecordingLink) -> Iterator[OpenGpio]:
-    opened: list[Gpio] = []
-
-    def open_it(lines: dict[str, Any] | None = None, *, chip: str = "pinctrl-rp1", **more: Any) -> Gpio:
+    def make(lines: dict[str, Any] | None = None, *, chip: str = "pinctrl-rp1", **more: Any) -> Gpio:
         options = GpioOptions.model_validate({"chip": chip, "lines": lines or LINES, **more})
         gpio = KernelGpio(options, link)
         gpio.api = api
-        opened.append(gpio)
-        gpio.open()
         return gpio
 
-    yield open_it
-    for gpio in opened:
-        gpio.close()
+    with opening(make) as open_it:
+        yield open_it
 
 
 def test_all_lines_are_one_request_with_the_device_as_consumer(open_gpio: OpenGpio, chip: ChipInMemory) -> None:
@@ -178,12 +174,11 @@ def test_chip_that_went_silently_is_noticed_by_the_next_command(
 def test_fifty_openings_leave_no_descriptor_and_no_thread(open_gpio: OpenGpio, chip: ChipInMemory) -> None:
     gpio = open_gpio()
     gpio.close()
-    before = len(os.listdir("/proc/self/fd")), threading.active_count()
-    for _ in range(50):
-        gpio.open()
-        gpio.make_safe()
-        gpio.close()
-    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+    with nothing_left_behind():
+        for _ in range(50):
+            gpio.open()
+            gpio.make_safe()
+            gpio.close()
     assert all(request.released for request in chip.requests)
 
 

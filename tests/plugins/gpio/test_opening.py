@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import threading
 from types import FunctionType
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from labkit.errors import DeviceOfflineError
 from labkit_plugins.gpio import Gpio, GpioOptions, SimulatedGpio, driver
 from labkit_plugins.gpio.reader import EdgeReader
+from tests.left_behind import nothing_left_behind
 from tests.plugins.gpio.conftest import FarEnd, RecordingLink, options
 from tests.toy import wait_until
 
@@ -78,11 +78,10 @@ def test_fifty_openings_leave_no_descriptor_and_no_thread(twin: SimulatedGpio) -
     twin.close()
     twin.open()
     twin.close()
-    before = len(os.listdir("/proc/self/fd")), threading.active_count()
-    for _ in range(50):
-        twin.open()
-        twin.close()
-    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+    with nothing_left_behind():
+        for _ in range(50):
+            twin.open()
+            twin.close()
 
 
 def test_outputs_are_safe_and_lines_given_back_where_the_reader_could_not_be_started(
@@ -92,8 +91,7 @@ def test_outputs_are_safe_and_lines_given_back_where_the_reader_could_not_be_sta
         raise RuntimeError("can't start new thread")
 
     twin.close()
-    before = len(os.listdir("/proc/self/fd"))
-    with monkeypatch.context() as full:
+    with nothing_left_behind(), monkeypatch.context() as full:
         full.setattr(EdgeReader, "start", no_thread)
         full.setattr(twin, "options", options({"red": {"line": 17, "initial": 1}}))
         with pytest.raises(RuntimeError, match="can't start new thread"):
@@ -102,7 +100,6 @@ def test_outputs_are_safe_and_lines_given_back_where_the_reader_could_not_be_sta
         twin.close()
     wait_until(lambda: far.lines()["red"]["consumer"] == "", "the line to be free")
     assert far.lines()["red"]["level"] == 0
-    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_lines_are_closed_where_the_reader_can_not_be_stopped(

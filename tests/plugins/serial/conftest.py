@@ -11,6 +11,7 @@ import pytest
 
 from labkit.testing.board import BoardProcess
 from labkit_plugins.serial import SerialOptions, SerialPort, SimulatedSerialPort
+from tests.plugins.opening import opening
 from tests.plugins.remembering import Remembering
 from tests.plugins.twin_ends import end_program
 
@@ -49,17 +50,12 @@ def board(tmp_path: Path) -> Iterator[BoardProcess]:
 @pytest.fixture
 def open_port(board: BoardProcess, link: RecordingLink) -> Iterator[Callable[..., SerialPort]]:
     """Open the real driver at the board; options by keyword."""
-    opened: list[SerialPort] = []
 
-    def open_it(**options: Any) -> SerialPort:
-        port = SerialPort(SerialOptions.model_validate({"port": str(board.path)} | options), link)
-        opened.append(port)
-        port.open()
-        return port
+    def make(**options: Any) -> SerialPort:
+        return SerialPort(SerialOptions.model_validate({"port": str(board.path)} | options), link)
 
-    yield open_it
-    for port in opened:
-        port.close()
+    with opening(make) as open_it:
+        yield open_it
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from labkit.testing.board import BoardProcess
 from labkit_plugins.serial import SerialOptions, SerialPort
 from labkit_plugins.serial.driver import NoLinesError
 from labkit_plugins.serial.reader import Reader
+from tests.left_behind import nothing_left_behind
 from tests.plugins.serial.conftest import RecordingLink, finish
 
 OpenPort = Callable[..., SerialPort]
@@ -210,13 +211,12 @@ def test_opening_and_closing_leaks_no_descriptor(open_port: OpenPort, board: Boa
     port = open_port()
     port.write(b"x")
     port.close()
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(5):
-        board.control("ready")
-        port.open()
-        port.write(b"x")
-        port.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    with nothing_left_behind():
+        for _ in range(5):
+            board.control("ready")
+            port.open()
+            port.write(b"x")
+            port.close()
 
 
 def test_reset_of_a_tty_without_lines_says_so(open_port: OpenPort) -> None:
@@ -298,13 +298,11 @@ def test_port_is_closed_where_its_reader_could_not_be_started(
     port = SerialPort(SerialOptions(port=str(board.path)), link)
     port.open()  # pyserial comes in
     port.close()
-    before = len(os.listdir("/proc/self/fd"))
-    with monkeypatch.context() as full:
+    with monkeypatch.context() as full, nothing_left_behind():
         full.setattr(Reader, "start", no_thread)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             port.open()
         port.close()
-    assert len(os.listdir("/proc/self/fd")) == before
     port.open()
     assert port.write(b"led 1 on\r") == 9
     port.close()

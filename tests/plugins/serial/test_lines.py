@@ -15,6 +15,7 @@ from labkit.errors import InterruptedCallError, SafeStateError
 from labkit.testing.board import BoardProcess
 from labkit_plugins.serial import SerialOptions, SerialPort
 from labkit_plugins.serial.lines import TIOCCBRK, TIOCSBRK, Levels, Lines, NoBreakError
+from tests.plugins.opening import opening
 from tests.plugins.serial.conftest import RecordingLink
 
 DTR, RTS, CTS = termios.TIOCM_DTR, termios.TIOCM_RTS, termios.TIOCM_CTS
@@ -48,18 +49,12 @@ def uart() -> Uart:
 
 @pytest.fixture
 def open_at_uart(uart: Uart, board: BoardProcess, link: RecordingLink) -> Iterator[Callable[..., SerialPort]]:
-    opened: list[SerialPort] = []
-
-    def open_it(**options: Any) -> SerialPort:
+    def make(**options: Any) -> SerialPort:
         checked = SerialOptions.model_validate({"port": str(board.path)} | options)
-        port = SerialPort(checked, link, make_lines=lambda fd: Lines(fd, uart.ioctl))
-        opened.append(port)
-        port.open()
-        return port
+        return SerialPort(checked, link, make_lines=lambda fd: Lines(fd, uart.ioctl))
 
-    yield open_it
-    for port in opened:
-        port.close()
+    with opening(make) as open_it:
+        yield open_it
 
 
 OpenPort = Callable[..., SerialPort]

@@ -92,10 +92,19 @@ def under_way(lab: ChaosLab) -> list[str]:
     """What is not over yet, or was left behind."""
     left = [f"{key} is there" for key in EMPTY if lab.store.command("EXISTS", lab.store.keys[key])]
     left += [f"{bench}: {why}" for bench, why in lab.out_of_service().items()]
-    alive = lab.store.command("ZCARD", lab.store.keys["processes"])
-    if alive != len(lab.parts):
-        left.append(f"{alive} processes are listed, and {len(lab.parts)} run")
+    left += not_as_listed(lab)
     return left
+
+
+def not_as_listed(lab: ChaosLab) -> list[str]:
+    """Where the list of live processes is wrong. A web process is on it from the first thing that it does for a lab."""
+    names = [name.decode() for name in lab.store.command("ZRANGE", lab.store.keys["processes"], 0, -1)]
+    listed = Counter(int(name.split(":")[1]) for name in names)
+    running = {pid for part in lab.parts for pid in part.pids}
+    wrong = [f"process {pid} is listed, and does not run" for pid in listed if pid not in running]
+    wrong += [f"process {pid} is listed {count} times" for pid, count in listed.items() if count > 1]
+    loops = [part for part in lab.parts if part.name.startswith("loop")]
+    return wrong + [f"{part.name} is not listed" for part in loops if not listed.keys() & set(part.pids)]
 
 
 def growth(before: Idle, now: Idle) -> list[str]:

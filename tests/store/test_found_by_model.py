@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from labkit.store.calls import Call, Submitted
 from labkit.store.reservations import Claim
-from labkit.testing.store import StoreServer
 from tests.store.table import LOOP, OTHER, WEB, Table
 from tests.store.task_steps import claim, code_of, dead_process, done, kill, read, submit
+from tests.tasks.own_store import lab as lab
 from tests.tasks.task_lab import TaskLab
-
-
-@pytest.fixture
-def lab(server: StoreServer) -> Iterator[TaskLab]:
-    with TaskLab(server.url) as lab:
-        yield lab
-
 
 # -- the store's clock is set back
 

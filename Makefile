@@ -7,6 +7,9 @@
 PYTHON ?=
 PYTEST_ARGS ?=
 WORKERS ?= 4
+PROGRAMS = tools/get-program chromium "the browser tests" chromium chromium-browser google-chrome \
+	&& tools/get-program openssl "the tests of TLS" openssl \
+	&& tools/get-program build-essential "the clock of the store in chaos runs" cc
 DEMO_ARGS ?=
 CHAOS_SEED ?=
 CHAOS_FAULTS ?= 1000
@@ -37,7 +40,7 @@ demo: $(INSTALLED)  ## run the demo lab and print a student's link (Ctrl-C ends 
 	@$(BIN)/labkit demo $(DEMO_ARGS)
 
 test: $(TESTABLE)  ## check the code and run all tests, in a real browser too
-	@tools/get-chromium
+	@$(PROGRAMS)
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
@@ -45,7 +48,7 @@ test-search: $(TESTABLE)  ## try inputs that no run has tried yet, where tests m
 	$(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile search $$(grep -rl "from hypothesis" tests) $(PYTEST_ARGS)
 
 test-matrix:  ## run all tests with each Python, with the newest packages and with the oldest
-	@tools/get-chromium
+	@$(PROGRAMS)
 	@MATRIX="$(MATRIX)" tools/test-matrix -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 test-hardware: $(TESTABLE)  ## run the tests on real kernel devices, in a small virtual machine (HWVM=/path/to/hwvm)
@@ -68,7 +71,7 @@ fuzz: .fuzz/labkit-fuzzable  ## try 20,000 inputs that nobody foresaw at every d
 	@touch $@
 
 bench: $(TESTABLE)  ## measure labkit beside its peers, in real processes (BENCH_ARGS="--quick", "--only tasks")
-	@tools/get-chromium
+	@$(PROGRAMS)
 	@tools/make-peers .bench
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 

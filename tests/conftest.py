@@ -28,7 +28,7 @@ hypothesis.settings.register_profile("same", derandomize=True)
 hypothesis.settings.register_profile("search", derandomize=False)
 hypothesis.settings.load_profile("same")
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # tools/get-chromium looks for the same
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # the Makefile looks for the same
 CHROMIUM_ARGS = (
     "--no-sandbox",
     "--disable-gpu",

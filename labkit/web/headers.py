@@ -42,7 +42,9 @@ def keep_redirects_private(app: Flask, *paths: str) -> None:
         if not isinstance(request.routing_exception, RequestRedirect):
             return response
         if re.sub("/+", "/", f"{request.path}/").startswith(paths):
-            response.headers["Location"] = urlunsplit(("", "", *urlsplit(response.headers["Location"])[2:]))
+            meant = urlsplit(response.headers["Location"])
+            path = f"/{meant.path.lstrip('/')}"  # where no host was named, it has none from Python 3.13 on
+            response.headers["Location"] = urlunsplit(("", "", path, meant.query, ""))
             response.headers["Cache-Control"] = "no-store"
             response.headers["Referrer-Policy"] = "no-referrer"
         return response

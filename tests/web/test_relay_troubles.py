@@ -140,7 +140,9 @@ def test_a_relay_whose_thread_ended_goes_on_with_the_next_poll(
     relay = Relay(bench.feeds, bench.sessions, fragile.send, viewers.drop)
     session, fence = bench.start()
     view(relay, bench, "bad", session)
-    wait_until(lambda: not relay_threads())
+    thread = relay._thread
+    assert thread is not None
+    wait_until(lambda: not thread.is_alive(), "the end of its thread")
     bench.write(fence, b"abc", 3)
     fragile.broken.clear()
     relay.keep_going()

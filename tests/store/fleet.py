@@ -250,8 +250,9 @@ class Fleet:
         asks = time.monotonic() + 10
 
         def promoted() -> bool:
-            if self.replica.about("replication")["role"] == "master":
-                return True
+            with contextlib.suppress(redis.exceptions.ConnectionError):  # the Sentinel ends all connections to it
+                if self.replica.about("replication")["role"] == "master":
+                    return True
             if time.monotonic() > asks:  # on a busy machine nobody looked well to it for a moment, and it has given up
                 with contextlib.suppress(redis.exceptions.ResponseError):
                     self.sentinel.client.execute_command("SENTINEL", "FAILOVER", NAME)

@@ -5,12 +5,8 @@ from __future__ import annotations
 import collections
 import contextlib
 import logging
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from werkzeug.serving import make_server
 
 from labkit.cli.home import home_blueprint
 from labkit.clock import Clock
@@ -19,6 +15,7 @@ from labkit.store.sessions import SessionState
 from labkit.web.demo import demo_blueprint
 from tests.toy import GUARD, wait_until
 from tests.web.malformed import BusyLab, kept
+from tests.web.served import served
 
 FIVE_HUNDRED, CHANGE = "answers of 500", "changes by a refused one"
 OWN = {"conditions", "bench_log", "events", "sleeping"}
@@ -138,18 +135,9 @@ class FuzzedLab(BusyLab):
         process.nudge()
         wait_until(lambda: self._clock.boottime() - process.silent_for >= now, "a beat", SETTLED)
 
-    @contextlib.contextmanager
-    def served(self) -> Iterator[int]:
+    def served(self) -> contextlib.AbstractContextManager[int]:
         """Serve the lab on a port of its own."""
-        server = make_server("127.0.0.1", 0, self.app, threaded=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server.port
-        finally:
-            server.shutdown()
-            thread.join(GUARD)
-            server.server_close()
+        return served(self.app)
 
 
 class _Errors(logging.Handler):

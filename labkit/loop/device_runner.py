@@ -33,6 +33,7 @@ from labkit.loop.health import NEVER, HealthSchedule
 from labkit.loop.hold import Hold
 from labkit.loop.jobs import Job, Jobs
 from labkit.loop.operation import Occupation, Operation
+from labkit.loop.same_core import Sleeper
 from labkit.loop.upkeep import STOPPED, UNFORESEEN, Upkeep
 from labkit.plugin import DeviceEvent
 from labkit.store.calls import READY, Call, Reply
@@ -75,7 +76,7 @@ class DeviceRunner:
         self._hold = Hold(*hold)
         self._clock = clock or Clock()
         self._lock = threading.Condition()
-        self._jobs = Jobs()
+        self._jobs, self._sleeper = Jobs(), Sleeper()
         self._releasing = self._hold.releasing  # the first opening deals with that
         self._given = False  # to a session, which a beat under way does not know yet
         self._ended, self._revoked = False, ""
@@ -134,6 +135,8 @@ class DeviceRunner:
             refusal = self._refusal_at_once(call)
             if refusal is None:
                 self._jobs.add(partial(self._call, call), call)
+                if unseen:  # who calls is of this process, and waits for the answer
+                    self._sleeper.come_here()
                 self._lock.notify()
         if refusal is None:
             self._occupation.make_way()
@@ -246,7 +249,9 @@ class DeviceRunner:
                 work, seconds = self._due()
                 if seconds <= 0:
                     return Job(work=work)
+                self._sleeper.sleeps()
                 self._lock.wait(max(0.01, seconds))
+                self._sleeper.awake()
             if self._jobs:
                 return self._jobs.next()
             return Job(work=self._resume) if self._commands else None

@@ -62,6 +62,8 @@ class Dispatch:
             self.reply(call, Reply(error="DriverError", kind="NotStorableError", message=what))
         except StoreUnavailableError:
             log.warning("reply lost with the store device=%s command=%s", call.device, call.command)
+        except Exception:  # the device's thread has more to do, and its device is well
+            log.exception("reply lost device=%s command=%s", call.device, call.command)
 
     def _work(self, stopping: threading.Event) -> None:
         with contextlib.closing(self._calls.inbox(self._wake_key)) as inbox:

@@ -16,6 +16,7 @@ from labkit import wire
 from labkit.clock import Deadline
 from labkit.devices.caller import lost, unpack
 from labkit.errors import CallExpiredError
+from labkit.loop import same_core
 from labkit.loop.device_runner import DeviceRunner
 from labkit.process import LabProcess
 from labkit.store.calls import READY, Call, Reply
@@ -43,9 +44,7 @@ class OwnCall:
 
     def result(self) -> Any:
         """Block until the call ends, at most until its deadline and a little more. Errors: see `devices.caller`."""
-        while not self._answered.acquire(timeout=self._deadline.left()):
-            if not self._deadline.over:
-                continue
+        if not self._wait():
             if self._runner.withdraw(self.call):
                 self._forget(self.call.id)
                 what = f"The call {self.call.command} of device '{self.call.device}'"
@@ -53,9 +52,19 @@ class OwnCall:
                 raise CallExpiredError(text, device=self.call.device)
             if not self._answered.acquire(blocking=False):
                 raise lost(self.call, "it did not answer before its deadline")
-            break
         self._answered.release()
         return unpack(self._reply, self.call)
+
+    def _wait(self) -> bool:
+        """Wait for the answer on the core to which the device's thread was called. False: the deadline came first."""
+        cores = same_core.bind()
+        try:
+            while not self._answered.acquire(timeout=self._deadline.left()):
+                if self._deadline.over:
+                    return False
+            return True
+        finally:
+            same_core.free(cores)
 
 
 class OwnCalls:

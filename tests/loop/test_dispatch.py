@@ -11,7 +11,7 @@ import pytest
 from labkit.loop.dispatch import Dispatch
 from labkit.loop.own_calls import OwnCalls
 from labkit.process import LabProcess
-from labkit.store.calls import Call, Calls, Submitted
+from labkit.store.calls import Call, Calls, Reply, Submitted
 from labkit.store.connection import Store
 from labkit.store.processes import Processes
 from tests.store.table import Table
@@ -130,3 +130,15 @@ def test_it_follows_its_claims(bench: Bench) -> None:
     wait_until(lambda: bench.words, "the call")
     bench.stop()
     assert bench.words == ["first"]
+
+
+def test_reply_that_nobody_foresaw_to_fail_is_said_and_harms_no_device(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the library has a fault")
+
+    monkeypatch.setattr(Calls, "reply", fail)
+    call, _ = bench.submit("first")
+    bench.dispatch.reply(call, Reply(value="done"))
+    assert "reply lost device=bench-1/console command=write" in caplog.text

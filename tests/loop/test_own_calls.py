@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from labkit.errors import (
     NotStorableError,
     ReservationLostError,
 )
+from labkit.loop import same_core
 from labkit.loop.device_runner import DeviceRunner
 from labkit.loop.hold import Hold
 from labkit.loop.jobs import Jobs
 from labkit.loop.own_calls import OwnCall
+from labkit.loop.same_core import bind
 from labkit.store.calls import READY, Call, Calls
 from labkit.store.reservations import Reservations
 from labkit.testing.store import StoreServer
@@ -204,6 +207,27 @@ def test_device_that_is_not_here_is_called_through_the_store(home: Home) -> None
 def test_making_ready_goes_through_the_store(home: Home) -> None:
     assert isinstance(pending := home.submit(READY), PendingCall)
     assert pending.result() is True
+
+
+# -- on one core
+
+
+def test_lab_code_and_driver_may_run_on_every_core(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they start inherits where they may run: none of them must notice that their threads share a core."""
+    at_the_driver: list[set[int]] = []
+    bound: list[set[int] | None] = []
+    monkeypatch.setattr(home.lab.world, "do", lambda what: at_the_driver.append(os.sched_getaffinity(0)))
+    monkeypatch.setattr(same_core, "bind", lambda *thread: bound.append(was := bind(*thread)) or was)
+    everywhere = os.sched_getaffinity(0)
+
+    def call() -> bool:
+        assert home.call("write", "x") == "x"
+        assert os.sched_getaffinity(0) == everywhere
+        return bound.count(everywhere) >= 2 or len(everywhere) == 1  # its own thread, and the device's that slept
+
+    wait_until(call, "a device that slept")
+    assert at_the_driver
+    assert all(cores == everywhere for cores in at_the_driver)
 
 
 # -- its deadline

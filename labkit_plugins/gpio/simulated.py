@@ -99,6 +99,9 @@ class SimulatedLines:
         with suppress(OSError):
             packet = {"tag": None, "set": self._voltages(levels)}
             self._line.send(json.dumps(packet).encode(), socket.MSG_DONTWAIT)
+        for connection in (self._line, self._follow):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)  # a child that was forked just now has them open still
         self._hang_up()
 
     def let_go(self) -> None:

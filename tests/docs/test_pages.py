@@ -152,3 +152,12 @@ def parse(words: list[str]) -> None:
         assert found is not None
         command, context = found, click.Context(found, info_name=name, parent=context)
         _, rest, _ = command.make_parser(context).parse_args(list(rest))
+
+
+def test_files_of_labkit_that_any_page_names_exist() -> None:
+    """A lab's own files, which most pages name, have other names."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    named = set(re.findall(r"`(labkit(?:_plugins)?/[\w./-]+)`", text))
+    assert len(named) >= 15
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

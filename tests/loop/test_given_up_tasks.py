@@ -99,19 +99,20 @@ def test_task_that_raises_after_its_time_has_the_code_timeout_too(lab: TaskLab) 
 
 
 def test_end_that_could_not_be_told_gives_nothing_up() -> None:
-    gate = threading.Event()
+    begun, gate = threading.Event(), threading.Event()
     with StoreServer() as server, TaskLab(server.url) as lab:
 
         @lab.tasks.task()
         def wait() -> None:
+            begun.set()
             gate.wait(GUARD)
 
         with lab.request(lab.session()):
-            task = wait.delay()
+            wait.delay()
         work = lab.tasks.work(threading.Event())
         thread = threading.Thread(target=work.step)
         thread.start()
-        wait_until(lambda: task.retrieve().running)
+        assert begun.wait(GUARD)
         server.stop()
         with pytest.raises(StoreUnavailableError):
             work.give_up()

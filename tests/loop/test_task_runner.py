@@ -13,7 +13,7 @@ from labkit.tasks import WebLabTask, current_task_stopping
 from labkit.testing.store import StoreServer
 from labkit.threads import LabThread
 from tests.tasks.own_store import lab_with_tasks as lab_with_tasks
-from tests.tasks.task_lab import GUARD, TaskLab, code_of, delay, register, wait_until
+from tests.tasks.task_lab import GUARD, TaskLab, code_of, delay, register, wait_begun, wait_until
 
 
 def owner_of(lab: TaskLab, task: WebLabTask) -> str:
@@ -86,7 +86,7 @@ def test_task_that_ignores_the_stop_is_lost_and_its_late_result_dropped(lab: Tas
     runners.start()
     with lab.request(lab.session()):
         task = delay(lab, "await_file", str(tmp_path / "go"))
-    wait_until(lambda: task.retrieve().running)
+    wait_begun(task)
     left = runners.stop(0.1)
     assert [thread.name for thread in left] == ["task-1"]
     assert code_of(task) == "lost"
@@ -168,7 +168,7 @@ def test_runners_outlast_a_store_that_is_away_for_a_moment(tmp_path: Path) -> No
         register(lab.tasks)
         with lab.runners(2), lab.request(lab.session()):
             task = delay(lab, "await_file", str(tmp_path / "go"))
-            wait_until(lambda: task.retrieve().running)
+            wait_begun(task)
             server.stop()
             (tmp_path / "go").touch()  # it ends while nobody can be told
             server.start()
@@ -179,7 +179,7 @@ def test_runners_outlast_a_store_that_is_away_for_a_moment(tmp_path: Path) -> No
 def test_process_that_was_renamed_runs_the_next_task_under_its_new_name(lab: TaskLab, tmp_path: Path) -> None:
     with lab.reaping(), lab.runners(1), lab.request(lab.session()):
         task = delay(lab, "await_file", str(tmp_path / "go"))
-        wait_until(lambda: task.retrieve().running)
+        wait_begun(task)
         old = lab.process.id
         lab.store.command("ZADD", lab.store.keys["processes"], 1000, old)
         wait_until(lambda: lab.process.id != old, "the new name")
@@ -195,7 +195,7 @@ def test_killed_process_loses_its_task_and_frees_its_unique_lock(lab: TaskLab, t
     child, process = lab.child()
     with lab.reaping(), lab.request(lab.session()):
         task = delay(lab, "alone", str(tmp_path / "go"))
-        wait_until(lambda: task.retrieve().running)
+        wait_begun(task)
         assert owner_of(lab, task) == process
         assert code_of(delay(lab, "alone", str(tmp_path / "go"))) == "exception"
         child.kill()
@@ -211,7 +211,7 @@ def test_stopped_process_wakes_up_to_a_lost_task(lab: TaskLab, tmp_path: Path) -
     child, process = lab.child()
     with lab.reaping(), lab.request(lab.session()):
         task = delay(lab, "await_file", str(tmp_path / "go"))
-        wait_until(lambda: task.retrieve().running)
+        wait_begun(task)
         os.kill(child.pid, signal.SIGSTOP)
         try:
             assert code_of(task.join(GUARD)) == "lost"
@@ -229,7 +229,7 @@ def test_process_that_is_asked_to_end_does_so_in_order(lab: TaskLab, tmp_path: P
     child, _ = lab.child()
     with lab.request(lab.session()):
         task = delay(lab, "alone", str(tmp_path / "never"))
-        wait_until(lambda: task.retrieve().running)
+        wait_begun(task)
         child.terminate()
         assert task.join(GUARD).result == task.task_id
     assert child.wait(GUARD) == 0

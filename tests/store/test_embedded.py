@@ -219,7 +219,7 @@ def test_a_server_that_does_not_answer_is_an_error_with_the_log_and_no_second_se
 def test_a_server_that_is_long_reading_its_file_is_waited_for(
     lab: EmbeddedLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = 20_000
+    keys = 40_000
     with lab.store():
         lab.client().mset({"all": "here"})
         with lab.client().pipeline(transaction=False) as pipeline:
@@ -229,7 +229,7 @@ def test_a_server_that_is_long_reading_its_file_is_waited_for(
     wait_until(lab.is_gone)
     slowly = f"exec '{embedded.server_program()}' \"$@\" --key-load-delay 100"
     server_on_path(tmp_path, monkeypatch, slowly)
-    monkeypatch.setattr(embedded, "START_SECONDS", 0.5)
+    monkeypatch.setattr(embedded, "START_SECONDS", 2.0)  # and it reads for four
     lab.store().open()
     assert lab.client().dbsize() == keys + 1
 

@@ -163,11 +163,13 @@ def register(tasks: Tasks) -> None:
     @tasks.task()
     def await_file(path: str) -> str:
         """Run until there is a file; deaf to a stop."""
+        current_task.update_data({"begun": True})
         wait_until(Path(path).exists, path)
         return "late"
 
     @tasks.task(unique="global")
     def alone(path: str) -> str:
+        current_task.update_data({"begun": True})
         wait_until(lambda: Path(path).exists() or current_task_stopping, path)
         return str(current_task.task_id)
 
@@ -175,6 +177,11 @@ def register(tasks: Tasks) -> None:
 def delay(lab: TaskLab, name: str, *args: object) -> WebLabTask:
     """Submit a registered task by its name."""
     return lab.tasks.functions[name].delay(*args)
+
+
+def wait_begun(task: WebLabTask) -> None:
+    """Wait until one of those that wait for a file is at it. One that is `running` may be handed back still."""
+    wait_until(lambda: task.retrieve().data.get("begun"), "the task to begin")
 
 
 def main(url: str, prefix: str, threads: str) -> None:

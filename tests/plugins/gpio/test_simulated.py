@@ -44,7 +44,8 @@ sys.stdin.read()
 
 # A host with two forked children: one closes the device, as at its exit; one lives on while the host opens anew.
 FORKING_HOST = """
-import os, sys
+import os, sys, time
+os.register_at_fork(after_in_child=lambda: time.sleep(0.2))  # a child may get its turn late
 from pathlib import Path
 from types import SimpleNamespace
 from labkit_plugins.gpio import GpioOptions, SimulatedGpio

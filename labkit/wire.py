@@ -18,6 +18,10 @@ MAX_DEPTH = 64
 MOST_BITS = 14_000
 """Of a whole number: a little less than 4300 digits, which Python writes and reads."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder()
+_AS_IT_IS = frozenset((str, bool, type(None)))
+_READ_AS_IT_IS = _AS_IT_IS | {int, float}
+"""Most values by far; to look no closer at those makes a call a few percent quicker."""
 
 
 def dumps(value: Any, where: str = "value") -> str:
@@ -27,7 +31,7 @@ def dumps(value: Any, where: str = "value") -> str:
 
 def loads(text: str | bytes) -> Any:
     """Decode what `dumps` made."""
-    return _unpack(json.loads(text))
+    return _unpack(_DECODER.decode(text if isinstance(text, str) else text.decode("utf-8", "surrogatepass")))
 
 
 def _pack(value: Any, where: str, depth: int) -> Any:
@@ -46,14 +50,17 @@ def _pack(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {_BYTES: base64.b64encode(bytes(value)).decode("ascii")}
     if isinstance(value, (list, tuple)):
-        return [_pack(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [
+            item if type(item) in _AS_IT_IS else _pack(item, f"{where}[{index}]", depth + 1)
+            for index, item in enumerate(value)
+        ]
     if isinstance(value, dict):
         packed = {}
         for key, item in value.items():
             if not isinstance(key, str):
                 raise NotStorableError(f"{where} has the key {key!r}; only text can be a key.")
             name = _ESCAPE + key if key.startswith(_ESCAPE) else key
-            packed[name] = _pack(item, f"{where}[{key!r}]", depth + 1)
+            packed[name] = item if type(item) in _AS_IT_IS else _pack(item, f"{where}[{key!r}]", depth + 1)
         return packed
     raise NotStorableError(
         f"{where} is of type {type(value).__name__}; only text, numbers, bytes, None, lists and dicts can be stored."
@@ -62,9 +69,9 @@ def _pack(value: Any, where: str, depth: int) -> Any:
 
 def _unpack(value: Any) -> Any:
     if isinstance(value, list):
-        return [_unpack(item) for item in value]
+        return [item if type(item) in _READ_AS_IT_IS else _unpack(item) for item in value]
     if isinstance(value, dict):
-        if set(value) == {_BYTES}:
+        if len(value) == 1 and _BYTES in value:
             return base64.b64decode(value[_BYTES])
         return {(key[1:] if key.startswith(_ESCAPE + _ESCAPE) else key): _unpack(item) for key, item in value.items()}
     return value

@@ -6,7 +6,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from labkit.store.connection import Store
 from labkit.testing.store import StoreServer
+from tests.ports import chosen_port
 from tests.small_lab import MakeLab, SmallLab
 
 # Every run tries the same inputs, so that a red one says something of the change. `make test-search` tries new ones.
@@ -88,10 +88,7 @@ def ordinary_user() -> OrdinaryUser:
 @pytest.fixture
 def free_port() -> int:
     """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    return chosen_port()
 
 
 @pytest.fixture(scope="session")

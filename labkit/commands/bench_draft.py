@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from labkit.devices.driver_rules import NAME
 from labkit.devices.hardware import Seen, takes_of
 from labkit.devices.toml_text import as_toml, key_as_toml
+from labkit.log_text import plain
 from labkit.plugin import Driver, Found
 
 _LONGEST = 40  # characters of a device's name, see NAME
@@ -85,7 +86,7 @@ def _comments(found: Found) -> Iterator[str]:
 
 
 def _comment(text: str) -> str:
-    return f"# {_CONTROL.sub(' ', text)}\n"
+    return f"# {plain(_CONTROL.sub(' ', text))}\n"
 
 
 def _table(name: str, one: Seen) -> Iterator[str]:

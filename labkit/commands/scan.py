@@ -16,6 +16,7 @@ import click
 
 from labkit.commands.failure import Failure, LabCommand, NoLabFailure
 from labkit.commands.source import LabSource
+from labkit.log_text import plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,7 +112,7 @@ def failed(looks: Sequence[Looked]) -> Iterator[str]:
     for look in looks:
         if look.error:
             remedy = f" Run: {look.remedy}" if look.remedy else ""
-            yield f"The driver '{look.kind}' could not look for hardware: {look.error}.{remedy}"
+            yield f"The driver '{look.kind}' could not look for hardware: {plain(look.error)}.{remedy}"
 
 
 def as_object(looks: Sequence[Looked]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from datetime import date, time
 from typing import Any
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_ACTS = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What JSON leaves as it is, and TOML does not take, or a terminal acts on."""
 
 
 def _refused(value: Any) -> str:
@@ -18,7 +20,7 @@ def _refused(value: Any) -> str:
 def as_toml(value: Any, otherwise: Callable[[Any], str] = _refused) -> str:
     """A value on one line. otherwise: writes what TOML does not have; where it is left out, that is a TypeError."""
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return _ACTS.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):

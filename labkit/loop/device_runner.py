@@ -135,8 +135,7 @@ class DeviceRunner:
             refusal = self._refusal_at_once(call)
             if refusal is None:
                 self._jobs.add(partial(self._call, call), call)
-                if unseen:  # who calls is of this process, and waits for the answer
-                    self._sleeper.come_here()
+                self._sleeper.come_here()
                 self._lock.notify()
         if refusal is None:
             self._occupation.make_way()

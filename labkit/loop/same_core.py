@@ -1,8 +1,8 @@
-"""Two threads that take turns do so on one core. Used by calls in the process that has the device (`own_calls`).
+"""Two threads that take turns do so on one core. Used by `device_runner`, and by calls in its process (`own_calls`).
 
-To wake a thread on a core that sleeps takes longer than all the rest of such a call (FINDINGS.md has the figures), and
-the kernel, which can't know that the two never run at once, likes to wake it there. So who calls has the device's
-thread woken on the core that it runs on itself, and waits for it there.
+To wake a thread on a core that sleeps takes longer than all the rest of a call in the device's process (FINDINGS.md has
+the figures), and the kernel, which can't know that the two never run at once, likes to wake it there. So who hands a
+call over has the device's thread woken on the core that it runs on itself; who waits for its answer does so there.
 
 A thread is bound to that core only while it sleeps. Neither lab code nor a driver ever runs bound, and so no program
 and no thread that they start is. Where the system has no such calls (no Linux), or refuses them, nothing is done.
@@ -21,6 +21,11 @@ THIS_THREAD = 0
 _core_now = getattr(ctypes.PyDLL(None), "sched_getcpu", None) if sys.platform == "linux" else None
 
 
+def _run_on(thread: int, cores: set[int]) -> None:
+    """Say on which cores a thread may run. Errors: OSError."""
+    os.sched_setaffinity(thread, cores)
+
+
 def bind(thread: int = THIS_THREAD) -> set[int] | None:
     """Bind a thread, by its native id, to the core that this one runs on. Returns the cores that it may run on else,
     for `free`; None where it stays as it is."""
@@ -30,7 +35,7 @@ def bind(thread: int = THIS_THREAD) -> set[int] | None:
         core, cores = _core_now(), os.sched_getaffinity(thread)
         if len(cores) == 1 or core not in cores:  # somebody bound it already, or keeps it away from here
             return None
-        os.sched_setaffinity(thread, {core})
+        _run_on(thread, {core})
     except OSError:  # forbidden, or the thread is gone
         return None
     return cores
@@ -41,7 +46,7 @@ def free(cores: set[int] | None) -> None:
     if cores is None:
         return
     try:
-        os.sched_setaffinity(THIS_THREAD, cores)
+        _run_on(THIS_THREAD, cores)
     except OSError:  # those cores were taken from the process meanwhile; the kernel has chosen others then
         return
 

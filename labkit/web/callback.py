@@ -1,8 +1,8 @@
 """The URLs of the user: callback, poll, logout. Used by browsers that come from an RLMS.
 
 The callback puts the session's id into Flask's own session and redirects to the lab's `initial_url`; labkit sets no
-cookie of its own. What another site's page asks of these URLs, other than to go there, is refused: it could put its
-visitor into a session that is not the visitor's.
+cookie of its own. What another site's page asks of these URLs, other than to follow the link, is refused: it could put
+its visitor into a session that is not the visitor's, or end the visitor's own.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class CallbackRoutes:
 
     def enter(self, session_id: str) -> Any:
         if self._lab.hooks.initial_url is None:
-            return make_response(_NO_INITIAL_URL, 500)
+            return _private(make_response(_NO_INITIAL_URL, 500))
         if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":  # an image, say, of whatever page
             return _private(make_response(forbidden(self._lab)))
         try:
@@ -80,7 +80,7 @@ class CallbackRoutes:
         return self._answer(session_id, leave=request.method != "HEAD")
 
     def _answer(self, session_id: str, *, poll: bool = False, leave: bool = False) -> Response:
-        if changes_from_elsewhere(self._lab.settings):
+        if changes_from_elsewhere(self._lab.settings, by_get=True):
             return _told(False, "Page of another site", 403)
         try:
             if session.get(self._lab.settings.session_id_name) != session_id:

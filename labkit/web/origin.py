@@ -1,8 +1,8 @@
 """Whose page a request comes from: one of the lab's own, or another site's. Used by guards, labkit's pages and sockets.
 
 A browser sends a user's cookie whoever's page asks. So what changes something, and what opens a socket, looks at where
-it comes from: `Origin`, which a browser puts on every POST and every WebSocket, and no page can change. A program that
-is no browser sends none; nobody lends it a cookie.
+it comes from: `Origin`, which a browser puts on every POST and every WebSocket, and no page can change. On a GET there
+is `Sec-Fetch-Site` at best, by https. A program that is no browser sends neither; nobody lends it a cookie.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _PORTS = {"http": "80", "https": "443"}
 _HARMLESS = ("GET", "HEAD", "OPTIONS")
 
 
-def changes_from_elsewhere(settings: Settings) -> bool:
-    """Whether this request may change something, and the page of another site has sent it."""
-    if request.method in _HARMLESS:
+def changes_from_elsewhere(settings: Settings, *, by_get: bool = False) -> bool:
+    """Whether this request may change something, and the page of another site has sent it. by_get: a GET may, too."""
+    if request.method in _HARMLESS and not (by_get and request.method == "GET"):
         return False
     return is_from_elsewhere(request.environ, settings, str(current_app.config.get("SERVER_NAME") or ""))
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import hmac
 import json
 import logging
 import re
 from collections.abc import Callable, Mapping
+from hmac import compare_digest
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -289,7 +289,7 @@ def _is_right(sent: str, right: str) -> bool:
     An empty one is never right.
     """
     hashes = [hashlib.sha256(text.encode(errors="surrogateescape")).digest() for text in (sent, right)]
-    return hmac.compare_digest(*hashes) and right.strip() != ""
+    return compare_digest(*hashes) and right.strip() != ""
 
 
 def _basic(request: Request) -> tuple[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ class LabOfPages:
         self.pages: dict[str, str] = {}
         self.policy = ""
         self.asked: list[str] = []
-        self.slow = 0.0
-        """Seconds that it takes for each answer."""
         self.small = SmallLab(folder, store, hooks=False, **{"WEBLAB_TIMEOUT": 60, **settings})
         self.small.weblab.initial_url(lambda: url_for("show", name="main"))
         self.small.app.add_url_rule("/show/<name>", "show", self._show)
@@ -58,7 +55,6 @@ class LabOfPages:
             return [b"<!doctype html><title>Elsewhere</title>"]
         environ["SCRIPT_NAME"], environ["PATH_INFO"] = ROOT, path.removeprefix(ROOT)
         answer = self.small.app.wsgi_app(environ, start_response)
-        time.sleep(self.slow)
         self.asked.append(request)  # when the lab has dealt with it
         return answer
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.flows.harness import FlowLab, flow_lab
+from tests.ports import free_ports
 
 
 @pytest.fixture
@@ -25,8 +25,6 @@ def make_lab(tmp_path: Path, free_port: int) -> Iterator[Callable[..., FlowLab]]
 
 
 @pytest.fixture
-def second_port() -> int:
+def second_port(free_port: int) -> int:
     """One more free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return next(port for port in free_ports(2) if port != free_port)

@@ -26,6 +26,8 @@ from tests.flows.people import Rlms, eventually
 from tests.prepared import ROOT, Prepared
 
 LAYOUTS = ("services", "threads")
+APP = "tests.flows.lab_app:app"
+GUNICORN = ("-k", "gthread", "--threads", "60", "--no-control-socket", "--graceful-timeout", "1")
 
 
 class FlowLab:
@@ -71,22 +73,28 @@ class FlowLab:
         self.processes.append(process)
         return process
 
-    def loop(self, *, name: str = "", **settings: Any) -> Prepared:
+    def loop(self, *, app: str = APP, name: str = "", **settings: Any) -> Prepared:
         """Start `labkit loop`."""
-        return self.start_process("labkit.cli", ["--app", "tests.flows.lab_app:app", "loop"], name=name, **settings)
+        return self.start_process("labkit.cli", ["--app", app, "loop"], name=name, **settings)
 
-    def web(self, *, port: int | None = None, name: str = "") -> Prepared:
-        """Start a web process that only serves."""
-        bind = f"127.0.0.1:{port or self.port}"
-        how = ["-k", "gthread", "--threads", "60", "--no-control-socket", "--graceful-timeout", "1", "-b", bind]
-        process = self.start_process("gunicorn", [*how, "tests.flows.lab_app:app"], name=name, WEBLAB_NO_THREAD=True)
-        self._wait_for_web(port or self.port, process)
+    def web(
+        self, *, app: str = APP, port: int | None = None, name: str = "", more: Sequence[str] = (),
+        awaited: bool = True, **settings: Any,
+    ) -> Prepared:  # fmt: skip
+        """Start a web process that only serves.
+
+        more: options of gunicorn; of one that is given twice the last counts. awaited: return when it answers."""
+        number = port or self.port
+        how = [*GUNICORN, "-b", f"127.0.0.1:{number}", *more, app]
+        process = self.start_process("gunicorn", how, name=name, **{"WEBLAB_NO_THREAD": True, **settings})
+        if awaited:
+            self._wait_for_web(number, process)
         return process
 
-    def threaded_web(self, *, port: int | None = None) -> Prepared:
-        """Start a web process that does everything in threads of its own."""
+    def threaded_web(self, *, app: str = APP, port: int | None = None, **settings: Any) -> Prepared:
+        """Start a web process that does everything in threads of its own (where its settings let it)."""
         number = port or self.port
-        process = self.start_process("flask", ["--app", "tests.flows.lab_app:app", "run", "--port", str(number)])
+        process = self.start_process("flask", ["--app", app, "run", "--port", str(number)], **settings)
         self._wait_for_web(number, process)
         return process
 
@@ -119,7 +127,7 @@ class FlowLab:
             **os.environ, "FLOW_FOLDER": str(self.folder), "FLOW_SETTINGS": json.dumps(self.settings),
             "PYTHONPATH": str(ROOT), "COLUMNS": "200", "TZ": "UTC",
         }  # fmt: skip
-        command = ["--app", "tests.flows.lab_app:app", *arguments]
+        command = ["--app", APP, *arguments]
         done = prepared.run("labkit.cli", command, folder=self.folder, environment=environment, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from tests.flows.harness import LAYOUTS, FlowLab, flow_lab
 from tests.flows.people import Http, Student, eventually
 from tests.flows.visit import Visit, dispose, visit
+from tests.ports import chosen_port
 
 DELETING = {"message": "Deleting", "finished": False, "ask_again": 2, "should_finish": 2}
 PATIENT: dict[str, Any] = {"LABKIT_DISPOSE_TIMEOUT": 60}
@@ -39,10 +39,7 @@ def hasty_lab(layout: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @contextlib.contextmanager
 def started_lab(layout: str, folder: Path, settings: dict[str, Any]) -> Iterator[FlowLab]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with flow_lab(folder, port, settings=settings) as lab:
+    with flow_lab(folder, chosen_port(), settings=settings) as lab:
         yield lab.start(layout)
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
+import statistics
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import websocket
 
 from tests.flows.harness import FlowLab
 from tests.flows.people import Page, Rlms, Student, eventually
 
 ROUNDS = 25
+MOST_TIMES, NOISE_SECONDS = 20.0, 0.5
+"""How much longer an echo may take while somebody else floods the lab, the median of many: so much that no busy machine
+makes it so, and less than a student would call slow."""
 GUARD = 30.0
 
 
@@ -111,9 +114,7 @@ def echo(page: Page, console: str, number: int) -> float:
     return time.monotonic() - began
 
 
-def test_flood_of_one_student_changes_nothing_for_others(
-    make_lab: Callable[..., FlowLab], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_flood_of_one_student_changes_nothing_for_others(make_lab: Callable[..., FlowLab]) -> None:
     less = {"LABKIT_MOST_REQUESTS": 10}  # so that it is soon too much
     lab = make_lab(benches=2, settings=less).start("services")
     rlms = Rlms(lab.port)
@@ -122,11 +123,11 @@ def test_flood_of_one_student_changes_nothing_for_others(
     console = f"{bench_of[quiet]}/console"
     with quiet.socket() as page:
         page.subscribe(console)
-        alone = sorted(echo(page, console, number) for number in range(ROUNDS))
+        alone = statistics.median(echo(page, console, number) for number in range(ROUNDS))
         with Flood(wild, bench_of[wild]) as flood:
             eventually(lambda: flood.count("polls answered 429") and flood.count("sockets answered 429"), 60, "a flood")
             polls = flood.count("polls answered 429")
-            flooded = sorted(echo(page, console, ROUNDS + number) for number in range(ROUNDS))
+            flooded = statistics.median(echo(page, console, ROUNDS + number) for number in range(ROUNDS))
             assert [rlms.status(quiet.session_id) for _ in range(ROUNDS)] == [5.0] * ROUNDS
             assert [quiet.ask("POST", f"/callback/{quiet.session_id}/poll")[0] for _ in range(ROUNDS)] == [200] * ROUNDS
             assert rlms.start("third")[0] == 503  # both benches are taken: that is what it is told, and no 429
@@ -135,12 +136,9 @@ def test_flood_of_one_student_changes_nothing_for_others(
             assert flood.count("polls answered 429") > polls  # it went on all the time
         assert page.client.connected
         assert flood.failures == []
+        assert flooded < MOST_TIMES * alone + NOISE_SECONDS, (alone, flooded, flood.counts)
     # Who has flooded was never put out: it may have been a mistake of a page.
     eventually(lambda: wild.ask("POST", f"/callback/{wild.session_id}/poll")[0] == 200, 60, "an answer to the other")
     assert rlms.status(wild.session_id) == 5.0
     refused = {"200", "302", "429"}
     assert {what.rpartition(" ")[2] for what in flood.counts if what.startswith("polls")} <= refused, flood.counts
-    with capsys.disabled():
-        shown = ", ".join(f"{count} {what}" for what, count in sorted(flood.counts.items()))
-        print(f"\n  the flood: {shown}")
-        print(f"  an echo, alone and flooded: {alone[ROUNDS // 2]:.3f} and {flooded[ROUNDS // 2]:.3f} s (medians)")

@@ -10,13 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from labkit.store.connection import Store
 from tests.flows.harness import FlowLab
 from tests.flows.people import Student, eventually
-
-REFUSALS = {
-    "full": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
-    "a replica": (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
-    "closed": (("ACL", "SETUSER", "default", "-@write", "-@scripting"), ("ACL", "SETUSER", "default", "+@all")),
-}
-"""How a store refuses to write -> what makes it so, and what makes it well again."""
+from tests.store.refusing import REFUSALS, refusing
 
 
 def see_that_all_are_told(lab: FlowLab, student: Student, disposed: str) -> None:
@@ -56,13 +50,12 @@ def test_a_store_that_refuses_to_write_stops_nothing_for_good(make_lab: Callable
     student = lab.rlms.must_start("ada", length=600, client={"write": "# begin\r"}).enter()
     lab.boards[0].wait_received(b"# begin\r")
     owner = Store(lab.store_server.url, "owner")
-    for name, (spoil, mend) in REFUSALS.items():
+    for way in REFUSALS:
         before = len(lab.boards[0].received())
-        owner.command(*spoil)
-        see_that_all_are_told(lab, student, disposed=student.session_id)  # refused, so it changes nothing
-        eventually(lambda: b"halt\r" in lab.boards[0].received()[before:], what=f"safe: {name}")  # noqa: B023 - now
-        owner.command(*mend)
-        see_that_it_goes_on(lab, student, f"# after {name}\r".encode())
+        with refusing(way, owner.command):
+            see_that_all_are_told(lab, student, disposed=student.session_id)  # refused, so it changes nothing
+            eventually(lambda: b"halt\r" in lab.boards[0].received()[before:], what=f"safe: {way}")  # noqa: B023 - now
+        see_that_it_goes_on(lab, student, f"# after {way}\r".encode())
     owner.close()
     assert b"never" not in lab.boards[0].received()
     eventually(lambda: lab.rlms.dispose(student.session_id)["message"] == "Deleted")

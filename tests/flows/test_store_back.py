@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Callable
 
 from labkit.store.connection import Store
@@ -11,6 +10,7 @@ from labkit.store.processes import Processes
 from labkit.testing.store import StoreServer
 from tests.flows.harness import FlowLab
 from tests.flows.people import eventually
+from tests.ports import chosen_port
 
 
 def fence_of(lab: FlowLab, session_id: str) -> int:
@@ -99,8 +99,7 @@ def test_a_lagging_replica_that_is_promoted_gives_no_fence_out_twice() -> None:
         main, copy = Store(primary.url, "lab"), Store(replica.url, "lab")
         main.command("CONFIG", "SET", "repl-diskless-sync-delay", "0")
         try:
-            port = free_tcp_port(main)
-            copy.command("REPLICAOF", "127.0.0.1", port)
+            copy.command("REPLICAOF", "127.0.0.1", listen_by_tcp(main))
             Processes(main).beat("before", first=True, roles="", highest_fence=0, benches={})
             before = claim(main)
             eventually(lambda: copy.command("HGET", copy.keys["lab"], "fence") == str(before).encode())
@@ -124,11 +123,9 @@ def claim(store: Store) -> int:
     return int(store.run("bench_claim", "bench-0", "process", "machine", "console", "", "{}", 30)[1])
 
 
-def free_tcp_port(store: Store) -> int:
-    """Let the server listen on a free port of the loopback, which a replica needs."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+def listen_by_tcp(store: Store) -> int:
+    """Have the server listen on a free port of the loopback, too, which a replica needs; returns the port."""
+    port = chosen_port()
     store.command("CONFIG", "SET", "bind", "127.0.0.1")
     store.command("CONFIG", "SET", "port", port)
     return port

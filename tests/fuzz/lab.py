@@ -14,7 +14,7 @@ from labkit.store.connection import text
 from labkit.store.sessions import SessionState
 from labkit.web.demo import demo_blueprint
 from tests.toy import GUARD, wait_until
-from tests.web.malformed import BusyLab, kept
+from tests.web.malformed import LiveLab, kept
 from tests.web.served import served
 
 FIVE_HUNDRED, CHANGE = "answers of 500", "changes by a refused one"
@@ -32,7 +32,7 @@ SETTINGS = {
 }
 
 
-class FuzzedLab(BusyLab):
+class FuzzedLab(LiveLab):
     """Every page that labkit has, no limits of rates (there are tests of those), and a count of what came.
 
     expired: a session that is over. counts: inputs by kind, and what they were answered with. wrong: what must not be.
@@ -54,13 +54,13 @@ class FuzzedLab(BusyLab):
         self._before: dict[str, Any] = {}
 
     def ready(self) -> FuzzedLab:
-        """Start everything. What is worth an error in labkit's log, or has a traceback, is in `errors` from now on."""
+        """Start everything. What is worth an error in a log of labkit's or the app's is in `errors` from now on."""
         self.up()
         self.expired = self.start()
         self.dispose(self.expired)
         self.wait_state(self.expired, SessionState.EXPIRED)
         self.live = self.start(length=100_000)
-        for name in ("labkit", "engineio.server", "socketio.server"):
+        for name in ("labkit", self.app.name, "engineio.server", "socketio.server"):
             logging.getLogger(name).addHandler(self._handler)
         self._remember()
         return self

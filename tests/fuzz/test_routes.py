@@ -13,14 +13,21 @@ from tests.fuzz.routes import Asker, Request, made_up, people
 
 
 @pytest.fixture(scope="module")
-def asker(tmp_path_factory: pytest.TempPathFactory, store_server: StoreServer) -> Iterator[Asker]:
+def lab(tmp_path_factory: pytest.TempPathFactory, store_server: StoreServer) -> Iterator[FuzzedLab]:
     with FuzzedLab(tmp_path_factory.mktemp("lab"), store_server.url) as lab:
-        yield Asker(lab.ready())
+        yield lab.ready()
+
+
+@pytest.fixture(scope="module")
+def asker(lab: FuzzedLab) -> Asker:
+    return Asker(lab)
 
 
 @settings(
     deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(request_=made_up(), who=people)
-def test_any_request_is_answered_as_described_and_changes_nothing(asker: Asker, request_: Request, who: str) -> None:
-    asker.ask(request_, who)
+def test_any_request_is_answered_as_described_and_changes_nothing(
+    lab: FuzzedLab, asker: Asker, request_: Request, who: str
+) -> None:
+    lab.done("routes", asker.ask(request_, who))

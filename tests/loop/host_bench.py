@@ -37,6 +37,15 @@ class Skipping(Clock):
         return super().boottime() + self.skipped
 
 
+class Standing(Clock):
+    """A clock that stands still, but for what a test moves it on."""
+
+    moved = 0.0
+
+    def boottime(self) -> float:
+        return 1000.0 + self.moved
+
+
 class Node:
     """One process that hosts benches. Use it with `with`; `up()` starts it."""
 

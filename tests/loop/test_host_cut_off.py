@@ -10,7 +10,7 @@ import pytest
 from labkit.errors import DeviceError, ReservationLostError
 from labkit.store.connection import Store
 from labkit.testing.store import StoreServer
-from tests.loop.host_bench import HostBench, Node, Skipping
+from tests.loop.host_bench import HostBench, Node, Skipping, Standing
 from tests.loop.host_bench import lab as lab
 from tests.toy import GUARD, wait_until
 
@@ -35,20 +35,40 @@ def test_host_asks_a_store_nothing_that_has_not_answered_for_a_while(lab: HostBe
     wait_until(lambda: node.host._wake.set() or not node.host._reports.unsaid(), "the word")  # type: ignore[func-returns-value]
 
 
-def test_host_without_the_store_makes_safe_and_closes(tmp_path: Path) -> None:
+def test_host_makes_safe_and_closes_as_soon_as_no_beat_has_come_for_safe_after(lab: HostBench) -> None:
+    clock = Standing()
+    node = Node(lab, clock=clock, safe_after=10).up()
+    node.process._threads[0].stop()
+    node.process._threads[0].join(GUARD)  # no beats from here on
+    lab.wait_condition("ok")
+    clock.moved = 9.0
+    node.host._look_after(threading.Event())
+    assert lab.world.acts == ["open", "safe"]
+    clock.moved = 9.5
+    assert node.host._patience() == 0.5  # so that its thread looks in time, with no news to wake it
+    clock.moved = 10.0
+    node.host._look_after(threading.Event())
+    wait_until(lambda: not node.host.benches, "the closing")  # by this look, or by one of its thread
+    assert lab.world.acts == ["open", "safe", "safe", "close"]
+
+
+def test_host_without_the_store_makes_safe_and_closes_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    clock = Standing()
     with StoreServer(append_only=True) as server:
         store = Store(server.url, "lab")
         store.command("CONFIG", "SET", "appendfsync", "always")
         with HostBench(tmp_path, store) as lab:
-            Node(lab, safe_after=1.5).up()
+            node = Node(lab, clock=clock).up()
             lab.wait_ok()
             server.stop()
-            wait_until(lambda: lab.world.acts[-1] == "close", "the closing")
-            assert lab.world.acts == ["open", "safe", "safe", "close"]
+            before = lab.world.count("close")
+            clock.moved = node.settings.safe_after
+            wait_until(lambda: lab.world.count("close") > before, "the closing")
+            assert lab.world.acts[-2:] == ["safe", "close"]
             server.start()
-            wait_until(lambda: lab.world.count("open") == 2, "the second opening")
+            wait_until(lambda: lab.world.acts[-1] == "safe", "the second opening")
             lab.wait_ok()
-            assert lab.world.open_now == 1
+            wait_until(lambda: lab.world.open_now == 1, "one open device")
 
 
 def test_process_that_was_taken_for_dead_claims_anew(tmp_path: Path, store: Store) -> None:

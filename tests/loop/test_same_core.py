@@ -35,7 +35,7 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: int, cores: set[int]) -> None:
         raise PermissionError("not permitted")
 
-    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    monkeypatch.setattr(same_core, "_run_on", refuse)
 
 
 class Waiter:

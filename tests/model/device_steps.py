@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from labkit.store.calls import Call, Submitted
 from labkit.store.connection import text
 from labkit.store.feeds import KEEP_BYTES, Cursor, FeedBatch
@@ -9,7 +11,7 @@ from labkit.store.frames import SentFrame
 from labkit.store.reservations import Blame, Claim, Condition, Duty
 from tests.model.facts import FEATURES, GONE, SILENCE, UNKNOWN, Batch, Bench, stamp
 from tests.model.lab import Lab
-from tests.model.seen import Seen
+from tests.model.seen import NEWEST, Seen
 
 STOPPED = "its host was stopped"
 
@@ -38,7 +40,7 @@ class DeviceSteps:
         assert isinstance(answer, Claim)
         bench = Bench(
             devices=devices, process=process, claim=lab.new_fence(answer.fence), machine=machine, seen=lab.now,
-            used=known.used if known else 0,
+            used=known.used if known else 0, published_by=process,
             conditions={d: found for d, found in known.conditions.items() if d in devices} if known else {},
             holds={d: hold for d, hold in known.holds.items() if d in devices} if known else {},
         )  # fmt: skip
@@ -271,11 +273,12 @@ class DeviceSteps:
         assert seen.hash("bench_service") == {name: " ".join(words) for name, words in facts.service.items()}
         assert seen.hash("bench_devices") == {name: " ".join(bench.devices) for name, bench in facts.benches.items()}
         assert seen.hash("bench_features") == {name: " ".join(FEATURES[name]) for name in facts.benches}
-        assert set(seen.hash("bench_info")) == set(facts.benches)
-        logs = {bench: seen.stream(key) for bench, key in seen.family("bench_log").items()}
-        assert {bench: (log.added, log.last) for bench, log in logs.items()} == {
-            bench: (len(lines), lines[-1]) for bench, lines in facts.log.items()
+        assert {name: json.loads(info) for name, info in seen.hash("bench_info").items()} == {
+            name: {"by": bench.published_by} for name, bench in facts.benches.items()
         }
+        logs = {bench: seen.stream(key) for bench, key in seen.family("bench_log").items()}
+        assert {bench: log.added for bench, log in logs.items()} == {b: len(lines) for b, lines in facts.log.items()}
+        assert all(log.is_end_of(facts.log[bench]) for bench, log in logs.items())
         assert {name: int(fence) for name, fence in seen.hash("bench_used").items()} == {
             name: bench.used for name, bench in facts.benches.items() if bench.used
         }
@@ -283,14 +286,18 @@ class DeviceSteps:
         assert calls == {f"{name}@{bench.claim}": bench.calls for name, bench in facts.benches.items() if bench.calls}
         self._nobody_shares()
         self._gave(seen)
-        assert set(seen.hash("processes")) == set(facts.beats)
+        assert seen.scores("processes") == facts.beats
         assert seen.hash("roles") == facts.roles
 
     def _gave(self, seen: Seen) -> None:
         """What devices gave is with the session that had them, for a while."""
         kept = {member: seen.stream(key) for member, key in seen.family("feed").items()}
-        assert {member: (feed.length, feed.id, feed.last) for member, feed in kept.items()} == {
-            member: (len(batches), f"{batches[-1].epoch}-{batches[-1].end}", batches[-1].fields)
+        assert {member: (feed.length, feed.ids, feed.newest) for member, feed in kept.items()} == {
+            member: (
+                len(batches),
+                [f"{batch.epoch}-{batch.end}" for batch in batches[-NEWEST:]],
+                [batch.fields for batch in batches[-NEWEST:]],
+            )
             for member, batches in self.lab.facts.feeds.items()
         }
         relay = seen.stream("relay_wake:relay")

@@ -119,6 +119,8 @@ class Bench:
     used: int = 0
     holds: dict[str, Hold] = field(default_factory=dict)
     conditions: dict[str, Condition] = field(default_factory=dict)
+    published_by: str = ""
+    """Who has said last what others may know of it."""
     calls: list[str] = field(default_factory=list)
     """The calls that wait in the list of its present claim."""
 

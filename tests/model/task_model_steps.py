@@ -235,17 +235,17 @@ class TaskSteps(RunnerSteps):
         }
         for key in (*seen.family("task_done").values(), *seen.family("runner_wake").values()):
             assert seen.ttl(key) != -1
-        for name, s in facts.sessions.items():
-            assert seen.list(f"session_tasks:{name}") == s.tasks
         self._one_place(running)
 
     def _words_of_ends(self, seen: Seen) -> None:
         """Whoever waits for a task is told how it ended, with all that has changed since it was submitted."""
+        words = {name: seen.stream(key) for name, key in seen.family("task_done").items()}
+        assert all(word.added == word.length == 1 for word in words.values()), "a task has ended twice"
+        going_on = {name for name, task in self.lab.facts.tasks.items() if not task.ended}
+        assert set(words) <= set(self.ids) - going_on, "somebody is told of an end that was none"
         for name in self.lab.facts.just_ended:
-            word = seen.stream(f"task_done:{name}")
-            parts = word.last["end"].split("\0")
+            parts = words[name].newest[0]["end"].split("\0")
             told, task = dict(zip(parts[::2], parts[1::2], strict=True)), self.lab.facts.tasks[name]
-            assert word.length == 1, "a task has ended twice"
             changed = {"status", "result", "runner", "ended", "owner", "started", "data", "progress", "stop"}
             assert set(told) == changed | {"error"}
             same_record(

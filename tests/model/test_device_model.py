@@ -287,6 +287,7 @@ class DeviceMachine(LabMachine):
         seen = self.seen()
         self.s.agree(seen)
         self.d.agree(seen)
+        seen.is_all()
 
 
 TestDevices = DeviceMachine.TestCase

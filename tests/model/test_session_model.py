@@ -356,6 +356,7 @@ class SessionMachine(LabMachine):
         seen = self.seen()
         self.s.agree(seen)
         self.d.agree(seen)
+        seen.is_all()
 
 
 TestSessions = SessionMachine.TestCase

@@ -229,6 +229,7 @@ class TaskMachine(RunnerMachine):
         self.s.agree(seen)
         self.d.agree(seen)
         self.t.agree(seen)
+        seen.is_all()
 
     @invariant()
     def nobody_forgets_a_task(self) -> None:

@@ -6,21 +6,19 @@ It has every blueprint that labkit has, and two guarded views of its own. Used b
 from __future__ import annotations
 
 import base64
-import threading
+import contextlib
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-from werkzeug.serving import make_server
+from typing import Any, Self
 
 from labkit import requires_active, requires_login
 from labkit.cli.home import home_blueprint
 from labkit.store.sessions import SessionState
 from labkit.web.demo import demo_blueprint
 from tests.small_lab import CREDENTIALS, SmallLab
-from tests.toy import GUARD, wait_until
+from tests.toy import wait_until
 from tests.web.malformed import kept
-from tests.web.served import cookie
+from tests.web.served import cookie, served
 
 
 def basic(text: str) -> str:
@@ -29,7 +27,10 @@ def basic(text: str) -> str:
 
 
 class BusyLab(SmallLab):
-    """Sessions: `own` and `other`, with a bench each, and `expired`. `ready` makes those anew that have ended."""
+    """Sessions: `own` and `other`, with a bench each, and `expired`. `ready` makes those anew that have ended.
+
+    port: where it is served, inside its `with`.
+    """
 
     def __init__(self, folder: Path, url: str, **config: Any):
         unlimited: dict[str, Any] = {f"LABKIT_MOST_{what}": 0 for what in ("REQUESTS", "SOCKETS", "EVENTS")}
@@ -41,24 +42,18 @@ class BusyLab(SmallLab):
         self.view("/active", requires_active(lambda: "active"), methods=["GET", "POST"])
         self.view("/login", requires_login(lambda: "login"), methods=["GET", "POST"])
         self.own = self.other = self.expired = ""
-        self._server = make_server("127.0.0.1", 0, self.app, threaded=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self.port = 0
+        self._served = contextlib.ExitStack()
 
-    @property
-    def port(self) -> int:
-        return int(self._server.port)
-
-    def __enter__(self) -> BusyLab:
-        self._thread.start()
+    def __enter__(self) -> Self:
+        self.port = self._served.enter_context(served(self.app))
         self.up()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._thread.join(GUARD)
-        self._server.server_close()
+        self._served.close()
         super().__exit__(kind, error, trace)
 
     def ready(self) -> BusyLab:

@@ -11,11 +11,13 @@ import websocket
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.datastructures import CallbackDict
 
+from labkit import requires_active, requires_login
 from labkit.errors import InvalidConfigError
 from labkit.settings import Settings, read_settings
 from labkit.web.origin import is_from_elsewhere
 from tests.security.busy_lab import BusyLab
 from tests.small_lab import MakeLab, SmallLab
+from tests.web.described import Answers
 
 OTHERS = [
     "http://evil.example", "https://evil.example", "null", "http://lab.example.evil.example", "http://lab.example:81",
@@ -24,6 +26,16 @@ OTHERS = [
 ]  # fmt: skip
 OWN = ["http://lab.example", "https://lab.example", "http://LAB.example", "http://lab.example:80"]
 LMS = "https://lms.example.edu"
+ELSEWHERE = [
+    {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"},
+    {"Origin": "null"}, {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+]  # fmt: skip
+"""What a browser puts on a request of another site's page, of one on another host of the same domain among them."""
+HERE: list[dict[str, str]] = [
+    {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "iframe"},
+    {"Sec-Fetch-Site": "none"}, {"Origin": "http://localhost"}, {},
+]  # fmt: skip
+"""What is on a request of the lab's own page (in a frame, too), of its user, and of a program or an old browser."""
 
 
 @pytest.fixture(name="lab")
@@ -87,6 +99,49 @@ def test_post_from_another_site_does_nothing(lab: BusyLab, path: str) -> None:
         assert "Set-Cookie" not in answer.headers
     assert post(lab, path.format(own=lab.own), lab.own, **{"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert lab.snapshot() == before
+
+
+@pytest.mark.parametrize("guard", [requires_active, requires_login])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "PROPPATCH"])
+def test_guarded_view_is_asked_to_change_something_by_the_labs_own_pages_only(
+    make: MakeLab, guard: Any, method: str
+) -> None:
+    lab = make()
+    done: list[str] = []
+
+    def do() -> str:
+        done.append(method)
+        return "done"
+
+    lab.view("/thing", guard(do), methods=["GET", method])
+    student = lab.up().student(lab.start())
+    for headers in ELSEWHERE:
+        assert student.open("/thing", method=method, headers=headers).status_code == 403, headers
+    assert done == []
+    for headers in HERE:
+        assert student.open("/thing", method=method, headers=headers).text == "done", headers
+    assert student.get("/thing", headers=ELSEWHERE[0]).text == "done"  # to look at it, one may come by a link
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_poll_and_logout_are_asked_for_by_the_labs_own_pages_only(make: MakeLab, method: str) -> None:
+    lab, described = make(WEBLAB_AUTOPOLL=False, LABKIT_MOST_REQUESTS=0).up(), Answers()
+    session = lab.start()
+    student, before = lab.student(session), lab.read(session).fields
+    for what in ("poll", "logout"):
+        for headers in ELSEWHERE:
+            answer = student.open(f"/callback/{session}/{what}", method=method, headers=headers)
+            assert answer.get_json() == {"success": False, "reason": "Page of another site"}, headers
+            described.fit(answer, method, f"/callback/{session}/{what}")
+    assert {**lab.read(session).fields, "now": ""} == {**before, "now": ""}
+    for headers in HERE:
+        assert student.open(f"/callback/{session}/poll", method=method, headers=headers).get_json()["success"], headers
+    assert lab.read(session).number("last_poll") > float(before["last_poll"])
+    for headers in HERE:
+        other = lab.start()
+        leaving = lab.student(other)
+        assert leaving.open(f"/callback/{other}/logout", method=method, headers=headers).get_json()["success"], headers
+        assert lab.status(other) == -1
 
 
 def test_demo_is_started_by_its_own_page_only(lab: BusyLab) -> None:
@@ -218,8 +273,16 @@ def test_cookie_that_somebody_planted_does_not_become_the_sessions(make: MakeLab
 def test_cookie_of_a_session_is_signed_and_ids_are_long_and_random(lab: BusyLab) -> None:
     assert {len(lab.own), len(lab.other), len(lab.expired)} == {43}  # 32 random bytes
     assert len({lab.own[:8], lab.other[:8], lab.expired[:8]}) == 3
-    forged = lab.cookie("x")[: -len("signature")] + "signature"
-    assert lab.app.test_client(use_cookies=False).get("/labkit/", headers={"Cookie": forged}).status_code == 403
+    good, strangers = lab.cookie(lab.own), lab.cookie(lab.other)
+    content, _, signature = good.rpartition(".")
+    another = ("b" if signature[0] == "a" else "a") + signature[1:]  # not its end: the last bits there mean nothing
+    forged = [f"{content}.{another}", f"{content}.{strangers.rpartition('.')[2]}", f"{content}.", content]
+
+    def status(cookie: str) -> int:
+        return lab.app.test_client(use_cookies=False).get("/labkit/", headers={"Cookie": cookie}).status_code
+
+    assert ([status(one) for one in forged], status(good)) == ([403] * 4, 200)
+    assert [status(one) for one in forged] == [403] * 4, "also where the right one is known"
 
 
 # -- how the cookie travels

@@ -73,12 +73,14 @@ def test_no_secret_is_told_in_a_whole_session(lab: FlowLab, second_port: int) ->
     assert rlms.start()[0] == 401
     heard.said.append(str(rlms.ask("POST", "/weblab/sessions/", {})[1:]))
     rlms.headers = {"Authorization": basic(f"rlms:{PASSWORD}")}
-    ids = []
+    ids, cookies = [], []
     for port in (lab.port, second_port):
         rlms.port = port
         student = rlms.must_start().enter()
         ids.append(student.session_id)
+        cookies.append(said_in(student.cookies["session"]))
         go_through(heard, lab, rlms, student)
+        cookies.append(said_in(student.cookies["session"]))
     rlms.port = lab.port
     assert rlms.ask("GET", "/weblab/sessions/api")[2]["Server"] == "gunicorn"  # and no version of it
     lab.store_server.stop()
@@ -92,9 +94,17 @@ def test_no_secret_is_told_in_a_whole_session(lab: FlowLab, second_port: int) ->
     logged = "".join(logs.values())
     assert f"GET /callback/{hashed(ids[0])} HTTP" in logged  # the requests are in it
     assert f"Exception on /callback/{hashed(ids[0])} [GET]" in logged
-    secrets = [*ids, *map(quote, ids), PASSWORD, KEY, base64.b64encode(f"rlms:{PASSWORD}".encode()).decode()]
+    secrets = [*ids, *map(quote, ids), *cookies, PASSWORD, KEY]
+    secrets.append(base64.b64encode(f"rlms:{PASSWORD}".encode()).decode())
     lines = [(name, line) for name, text in logs.items() for line in text.splitlines()]
     assert [(name, line) for name, line in lines if any(secret in line for secret in secrets)] == []
+
+
+def said_in(cookie: str) -> str:
+    """The first part of a signed cookie: who has that can read the session's id."""
+    packed = cookie.lstrip(".").partition(".")[0]  # where a dot comes first, it is compressed
+    assert len(packed) > 50
+    return packed
 
 
 def go_through(heard: Heard, lab: FlowLab, rlms: Rlms, student: Student) -> None:

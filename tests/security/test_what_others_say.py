@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import html
 import io
 import json
 import logging
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
+import labkit
+from labkit.cli.home import home_blueprint
+from labkit.cli.readiness import Readiness
+from labkit.cli.screen import show_facts, show_header, show_notices, show_parts
+from labkit.commands.bench import bench as bench_command
+from labkit.commands.bench_draft import bench_draft
+from labkit.commands.devices import devices as devices_command
 from labkit.commands.logs import LineFormatter
-from labkit.commands.terminal import escape
+from labkit.commands.scan import failed, show
+from labkit.commands.source import LabSource
+from labkit.devices.hardware import Looked, Seen
+from labkit.devices.plugins import Plugins
 from labkit.errors import DeviceOfflineError
+from labkit.plugin import Found
+from labkit.store.sessions import SessionState
+from labkit.web.demo import demo_blueprint
 from tests.security.busy_lab import BusyLab
-from tests.toy import wait_until
+from tests.small_lab import MakeLab, SmallLab
+from tests.toy import Toy, wait_until
 
 NASTY = [
     "</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", '"><svg onload=alert(1)>', "'-alert(1)-'",
@@ -30,6 +48,7 @@ ACTS = [
     "\x1b[2J", "\x1b]0;title\x07", "\x1b]52;c;ZXZpbA==\x07", "\x9b2J", "\x9d0;x\x9c", "\x08\x08", "\r", "\x00", "\x7f",
     "\x1b[8m", "\u202eevil", "\u2066x", "\x85", "\u2028", "\x1bP$q\x1b\\", "\x0c", "\x0b",
 ]  # fmt: skip
+MARKUP = ["[red]x[/]", "[link=https://evil.example]x[/link]", "[/]", "[bold"]
 SEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 FORGED = "2026-01-01 00:00:00Z INFO    session ended session=000000000000 reason=admin"
 
@@ -98,11 +117,31 @@ def test_what_stands_in_an_address_is_not_on_the_page(lab: BusyLab, path: str) -
         assert "alert(1)" not in html.unescape(text)
 
 
-def test_title_of_the_lab_is_text(lab: BusyLab) -> None:
-    own = lab.lab.app.config.get("LABKIT_TITLE")
-    assert own is None  # of the app: its name; the owner's word, which is escaped all the same, see the templates
-    templates = Path(__file__).parents[2] / "labkit" / "web" / "templates" / "labkit"
-    for template in templates.glob("*.html"):
+def test_title_of_the_lab_is_text_on_every_page(make: MakeLab) -> None:
+    lab = make(LABKIT_TITLE=NASTY[0])
+    lab.app.register_blueprint(home_blueprint(lab.lab))
+    lab.app.register_blueprint(demo_blueprint(lab.lab, 60))
+    session = lab.up().start()
+    student, over = lab.student(session), lab.start()
+    former = lab.student(over)
+    lab.dispose(over)
+    lab.wait_state(over, SessionState.EXPIRED)
+    for text in NASTY:
+        lab.lab.settings = dataclasses.replace(lab.lab.settings, title=text)
+        pages = [(student, "/labkit/"), (former, "/labkit/ended")]
+        for browser, path in [*pages, *((lab.client(), path) for path in ("/labkit/", "/", "/labkit/demo"))]:
+            shown = browser.get(path, headers={"Accept": "text/html"}).text
+            (title,) = re.findall(r"<title>(.*?)</title>", shown, re.DOTALL)
+            assert html.unescape(title).endswith(text), path
+            assert "<" not in title, path
+            assert "alert(1)</script>" not in shown, path
+            assert not re.search(r"<(?:img|svg|b)\b", shown), path
+
+
+def test_no_template_of_labkits_own_turns_the_escaping_off() -> None:
+    templates = [*(Path(labkit.__file__).parent / "web" / "templates" / "labkit").glob("*.html")]
+    assert templates
+    for template in templates:
         assert "|safe" not in template.read_text().replace(" ", ""), template.name
         assert "autoescapefalse" not in template.read_text().replace(" ", ""), template.name
 
@@ -151,20 +190,81 @@ def test_log_of_sessions_is_one_line_of_json_whatever_the_rlms_says(lab: BusyLab
 # -- terminals
 
 
-@pytest.mark.parametrize("text", [*ACTS, "[red]x[/]", "[link=https://evil.example]x[/link]"], ids=ascii)
-def test_nothing_in_a_table_acts_on_the_terminal(text: str) -> None:
-    console = Console(file=io.StringIO(), force_terminal=False, width=200)
-    console.print(f"[bold]bench-1/console[/] is faulty: {escape(f'a{text}b')}")
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
+ODD = " ".join(f"<{number}{text}{number}>" for number, text in enumerate([*MARKUP, *ACTS]))
+"""All of it, each part with something before and behind it that has to be there, whatever comes of the part."""
+
+
+def is_harmless(shown: str) -> None:
+    """Look at what a terminal gets that was given ODD."""
     assert not SEEN.search(shown)
-    assert shown.startswith("bench-1/console is faulty: a")
-    assert ("red" in shown) == ("red" in text)
+    for number, text in enumerate([*MARKUP, *ACTS]):
+        assert f"<{number}" in shown, text
+        assert f"{number}>" in shown, text
+    for text in MARKUP:
+        assert text in shown
 
 
-def test_every_table_escapes_by_the_one_function() -> None:
-    for folder in ("cli", "commands"):
-        for path in (Path(__file__).parents[2] / "labkit" / folder).glob("*.py"):
-            assert "from rich.markup" not in path.read_text(), path
+def output(lab: SmallLab, folder: Path, command: click.Command, *arguments: str) -> str:
+    """What a command of `labkit` prints of a lab that runs. It has a process's own view of it, by the store alone."""
+    url, base = (lab.app.config[name] for name in ("WEBLAB_REDIS_URL", "WEBLAB_REDIS_BASE"))
+    with SmallLab(folder, url, WEBLAB_REDIS_BASE=base) as other:
+        done = CliRunner().invoke(command, arguments, obj=LabSource(lambda: other.lab), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def printed(part: Callable[[Console], None]) -> str:
+    """What a part of the screen prints; wide enough that nothing is wrapped but what has a width of its own."""
+    written = io.StringIO()
+    part(Console(file=written, force_terminal=False, width=2000))
+    return written.getvalue()
+
+
+def test_nothing_in_a_table_of_devices_acts_on_the_terminal(lab: BusyLab, tmp_path: Path) -> None:
+    """Once by way of the host, which makes one harmless line of a reason; and once as if another had written it."""
+    bench, store = lab.bench_of(lab.own), lab.lab.store
+    with failing(lab, bench, ODD):
+        wait_until(lambda: "<0" in lab.benches()[bench].devices[0].reason, "the reason")
+        is_harmless(output(lab, tmp_path, devices_command))
+        is_harmless(output(lab, tmp_path, bench_command, "log", bench))
+        reason = f"one {FORGED}\n{FORGED}\n{ODD}"
+        store.command("HSET", store.keys["conditions"], f"{bench}/toy", f"offline 1 device {reason}")
+        shown = output(lab, tmp_path, devices_command)
+    is_harmless(shown)
+    assert [line for line in shown.splitlines() if line.startswith("2026-01-01")] == []
+
+
+def test_nothing_on_the_screen_of_a_lab_acts_on_the_terminal(lab: BusyLab) -> None:
+    bench = lab.bench_of(lab.own)
+    device = dataclasses.replace(lab.benches()[bench].devices[0], condition="faulty", reason=ODD)
+    seen = Readiness(devices={device.name: device})
+    is_harmless(printed(lambda console: show_header(console, ODD)))
+    is_harmless(printed(lambda console: show_parts(console, lab.lab, "http://x", seen)))
+    is_harmless(printed(lambda console: show_notices(console, [ODD])))
+    is_harmless(printed(lambda console: show_facts(console, [("link", ODD)])))
+
+
+def test_nothing_that_hardware_says_of_itself_acts_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What stands in a USB device's texts is its maker's choice, or an attacker's who plugs it in."""
+    found = Found(path=ODD, title=ODD, facts={ODD: ODD}, options={"world": ODD}, trouble=ODD, remedy=ODD)
+    seen = [Seen(kind="toy", found=found), Seen(kind="toy", found=Found(path="", title=""), declared=(ODD,))]
+    show([Looked(kind="toy", seen=seen)], Plugins(drivers={"toy": Toy}))
+    is_harmless(capsys.readouterr().out)
+    (sentence,) = failed([Looked(kind="toy", error=ODD, remedy="dmesg")])
+    is_harmless(sentence)
+    draft = bench_draft(seen, {"toy": Toy})
+    is_harmless(draft)
+    assert [table["world"] for table in tomllib.loads(draft).values()] == [ODD]
+
+
+def test_richs_own_escape_which_lets_all_but_markup_through_is_used_in_one_place() -> None:
+    used = [
+        path.name
+        for folder in ("cli", "commands")
+        for path in (Path(labkit.__file__).parent / folder).glob("*.py")
+        if re.search(r"^\s*(?:from|import) rich\b.*\bmarkup\b", path.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert used == ["terminal.py"]
 
 
 @pytest.mark.parametrize("query", ["&sid=a%0afake%1b[2J", "%0afake%1b[2J", "&EIO=%0afake%1b[2J"])

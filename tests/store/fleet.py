@@ -19,7 +19,10 @@ from typing import Any
 
 import redis
 
+from labkit.errors import StoreUnavailableError
+from labkit.store.connection import Store
 from labkit.store.embedded import server_program
+from tests.ports import chosen_port
 from tests.toy import wait_until
 
 NAME = "main"
@@ -30,11 +33,16 @@ QUICK = {"down-after-milliseconds": 1000, "failover-timeout": 60_000}
 """The first so that a test need not wait long; the second so that nobody corrects the way by the wire meanwhile."""
 
 
-def chosen_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def opened(url: str) -> contextlib.closing[Store]:
+    """A lab's store, which is closed with the block."""
+    return contextlib.closing(Store(url, "lab"))
+
+
+def answer_of(store: Store, *command: str) -> Any:
+    """What the store answers; None while it is away."""
+    with contextlib.suppress(StoreUnavailableError):
+        return store.command(*command)
+    return None
 
 
 class Wire:

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from labkit.errors import StoreUnavailableError
-from labkit.store.connection import Store
 from labkit.store.trial import try_store
 from labkit.testing.store import StoreServer
-from tests.store.fleet import Fleet, chosen_port
+from tests.ports import chosen_port
+from tests.store.fleet import Fleet, answer_of, opened
 from tests.toy import GUARD, wait_until
-
-
-@contextlib.contextmanager
-def opened(url: str) -> Iterator[Store]:
-    with contextlib.closing(Store(url, "lab")) as store:
-        yield store
 
 
 def test_servers_and_sentinels_each_get_their_own_password_also_after_a_fail_over() -> None:
@@ -43,13 +35,7 @@ def test_servers_and_sentinels_each_get_their_own_password_also_after_a_fail_ove
         fleet.wait_for_promotion()
         waiting.join(GUARD)
         assert len(ended) == 1
-
-        def answer() -> object:
-            with contextlib.suppress(StoreUnavailableError):
-                return store.command("GET", "{lab}:where")
-            return None
-
-        assert wait_until(answer, "the new master") == b"before"
+        assert wait_until(lambda: answer_of(store, "GET", "{lab}:where"), "the new master") == b"before"
         try_store(store)
 
 

@@ -13,19 +13,14 @@ import pytest
 from labkit.errors import InvalidConfigError, StoreUnavailableError
 from labkit.store.connection import Store
 from labkit.store.trial import try_store
+from tests.ports import chosen_port
 from tests.small_lab import SmallLab
-from tests.store.fleet import NAME, Server, chosen_port
+from tests.store.fleet import NAME, Server, answer_of, opened
 from tests.store.tls_ends import Authority, TlsEnd
 from tests.toy import GUARD, wait_until
 
 HERE = "IP:127.0.0.1"
 PASSWORD = "s/cr?t@#"
-
-
-@contextlib.contextmanager
-def opened(url: str) -> Iterator[Store]:
-    with contextlib.closing(Store(url, "lab")) as store:
-        yield store
 
 
 class SecureStore:
@@ -115,13 +110,7 @@ def test_every_connection_speaks_tls_and_finds_the_store_behind_its_new_address(
         assert 4 <= secure.end.secure == opened_by_now
         secure.move_to(secure.other_end)
         secure.end.close()
-
-        def answer() -> object:
-            with contextlib.suppress(StoreUnavailableError):
-                return store.command("STRLEN", "{lab}:large")
-            return None
-
-        assert wait_until(answer, "the new address") == 400_000
+        assert wait_until(lambda: answer_of(store, "STRLEN", "{lab}:large"), "the new address") == 400_000
         use_every_way(store)
         assert secure.sentinel_end.secure > 0
         assert secure.sentinel_end.plain == 0

@@ -138,23 +138,23 @@ def refused(answer: TestResponse, key: str, status: int = 400) -> str:
     return str(facts["message"])
 
 
-class BusyLab(SmallLab):
+class LiveLab(SmallLab):
     """A lab with two benches, one of which a session has: `live`."""
 
     live = ""
 
 
 @pytest.fixture(name="lab", scope="module")
-def busy_lab(tmp_path_factory: pytest.TempPathFactory, store_server: StoreServer) -> Iterator[BusyLab]:
+def live_lab(tmp_path_factory: pytest.TempPathFactory, store_server: StoreServer) -> Iterator[LiveLab]:
     folder = tmp_path_factory.mktemp("lab")
-    with BusyLab(folder, store_server.url, devices=["toy"], benches=2, LABKIT_MOST_SOCKETS=0) as lab:
+    with LiveLab(folder, store_server.url, devices=["toy"], benches=2, LABKIT_MOST_SOCKETS=0) as lab:
         lab.up()
         lab.live = lab.start(length=1000)
         yield lab
 
 
 @pytest.fixture(autouse=True)
-def changes_nothing(lab: BusyLab, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def changes_nothing(lab: LiveLab, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Whatever a test sends, the store is as it was before, and nothing is worth an error in the log."""
     before = kept(lab)
     yield

@@ -97,6 +97,7 @@ def _a_lab(walk: Walk, folder: Path, url: str) -> None:
         walk.ask(student, "get", f"/callback/{session}")
         walk.ask(student, "head", f"/callback/{session}")
         _pages_of_a_session(walk, lab, student, session)
+        _page_of_another_site(walk, student, session)
         walk.every(student, session)  # and logs out
         lab.wait_state(session, SessionState.EXPIRED)
         walk.rlms(lab, "post", session, json={"action": "delete"})
@@ -117,6 +118,13 @@ def _pages_of_a_session(walk: Walk, lab: SmallLab, student: FlaskClient, session
     for name in ("poll", "logout"):
         for path in (f"/callback/{session}/{name}", "/labkit/demo"):
             walk.ask(student, "post", path, data=b" " * (BODY_BYTES + 1))
+
+
+def _page_of_another_site(walk: Walk, student: FlaskClient, session: str) -> None:
+    """What it gets by the student's cookie."""
+    for path in (f"/callback/{session}/poll", f"/callback/{session}/logout", "/labkit/demo"):
+        for verb in ("get", "post") if path.startswith("/callback/") else ("post",):
+            assert walk.ask(student, verb, path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
 
 
 def _start(walk: Walk, lab: SmallLab) -> TestResponse:

@@ -21,13 +21,13 @@ from tests.web.malformed import (
     START,
     TEXTS,
     WITH_BODY,
-    BusyLab,
+    LiveLab,
     Spring,
     refused,
     sent,
 )
-from tests.web.malformed import busy_lab as busy_lab
 from tests.web.malformed import changes_nothing as changes_nothing
+from tests.web.malformed import live_lab as live_lab
 
 ROUTES = {
     "api": ["GET"],
@@ -56,7 +56,7 @@ AUTHORIZATIONS = [
 
 
 @pytest.mark.parametrize("given_", AUTHORIZATIONS)
-def test_credentials_that_are_none_are_a_401(lab: BusyLab, given_: str) -> None:
+def test_credentials_that_are_none_are_a_401(lab: LiveLab, given_: str) -> None:
     for path, methods in ROUTES.items():
         if path != "api":
             answer = lab.rlms(methods[0], path, headers={"Authorization": given_})
@@ -65,7 +65,7 @@ def test_credentials_that_are_none_are_a_401(lab: BusyLab, given_: str) -> None:
             assert "seem to be" in words["message"] if path != "test" else words["valid"] is False
 
 
-def test_body_of_a_stranger_is_not_read(lab: BusyLab) -> None:
+def test_body_of_a_stranger_is_not_read(lab: LiveLab) -> None:
     spring = Spring(10)
     answer = sent(lab, "", spring, CONTENT_LENGTH="10", HTTP_AUTHORIZATION="Basic x")
     assert (answer.status_code, spring.read_bytes) == (401, 0)
@@ -75,7 +75,7 @@ def test_body_of_a_stranger_is_not_read(lab: BusyLab) -> None:
 
 
 @pytest.mark.parametrize("session_id", NO_IDS)
-def test_id_of_nobody_is_an_unknown_session(lab: BusyLab, session_id: str) -> None:
+def test_id_of_nobody_is_an_unknown_session(lab: LiveLab, session_id: str) -> None:
     answer = lab.rlms("GET", f"{session_id}/status")
     assert (answer.status_code, answer.get_json()) == (200, {"should_finish": -1})
     if session_id != "status":
@@ -84,7 +84,7 @@ def test_id_of_nobody_is_an_unknown_session(lab: BusyLab, session_id: str) -> No
 
 
 @pytest.mark.parametrize("action", [None, "", "Delete", ["delete"], {"delete": 1}, True, 1, LONE, "delete\x00"])
-def test_action_that_is_another_does_nothing(lab: BusyLab, action: Any) -> None:
+def test_action_that_is_another_does_nothing(lab: LiveLab, action: Any) -> None:
     for session_id in ("nobody", lab.live):
         answer = lab.rlms("POST", session_id, {"action": action, "\x00": LONE})
         assert (answer.status_code, answer.get_json()) == (200, {"message": "Unknown op"})
@@ -93,16 +93,16 @@ def test_action_that_is_another_does_nothing(lab: BusyLab, action: Any) -> None:
 @pytest.mark.parametrize(
     "ids", ["x", 1, True, {}, {"x": 1}, [1], ["x", None], [["x"]], [LONE], [{"x": 1}], False, 0, ""]
 )
-def test_ids_that_are_none_are_refused(lab: BusyLab, ids: Any) -> None:
+def test_ids_that_are_none_are_refused(lab: LiveLab, ids: Any) -> None:
     refused(lab.rlms("POST", "status/multiple", {"session_ids": ids}), "session_ids")
 
 
 @pytest.mark.parametrize("timeout", ["", "x", "nan", "inf", -1, "-0.5", True, [], {}, 10**400, "1e999"])
-def test_timeout_that_is_none_is_refused(lab: BusyLab, timeout: Any) -> None:
+def test_timeout_that_is_none_is_refused(lab: LiveLab, timeout: Any) -> None:
     refused(lab.rlms("POST", "status/multiple", {"session_ids": [], "timeout": timeout}), "timeout")
 
 
-def test_thousands_of_ids_are_answered(lab: BusyLab) -> None:
+def test_thousands_of_ids_are_answered(lab: LiveLab) -> None:
     ids = [secrets.token_urlsafe(32) for _ in range(3000)] + ["x" * 100_000, "", "\x00", lab.live]
     status = lab.rlms("POST", "status/multiple", {"session_ids": ids * 2, "timeout": None}).get_json()["status"]
     assert {key: value for key, value in status.items() if value != -1} == {lab.live: 5}
@@ -114,7 +114,7 @@ def test_thousands_of_ids_are_answered(lab: BusyLab) -> None:
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "PROPFIND", "X" * 99])
-def test_method_that_a_route_has_not_is_refused_in_json(lab: BusyLab, path: str, method: str) -> None:
+def test_method_that_a_route_has_not_is_refused_in_json(lab: LiveLab, path: str, method: str) -> None:
     if method in ROUTES[path] or (method == "POST" and path in ("api", "test")):  # ids like any other
         return
     answer = lab.rlms(method, path)
@@ -124,7 +124,7 @@ def test_method_that_a_route_has_not_is_refused_in_json(lab: BusyLab, path: str,
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_options_and_head_are_answered_and_do_nothing(lab: BusyLab, path: str) -> None:
+def test_options_and_head_are_answered_and_do_nothing(lab: LiveLab, path: str) -> None:
     options = lab.rlms("OPTIONS", path)
     assert (options.status_code, options.mimetype) == (200, "application/json")
     assert set(ROUTES[path]) < set(options.get_json()["methods"]) == set(options.headers["Allow"].split(", "))
@@ -135,14 +135,14 @@ def test_options_and_head_are_answered_and_do_nothing(lab: BusyLab, path: str) -
 
 
 @pytest.mark.parametrize("path", ["a/b/c", "a%2Fb/status", "x/status/y", "%2e%2e/%2e%2e/x", "x/" + "y" * 5000])
-def test_address_of_nothing_is_a_404_in_json(lab: BusyLab, path: str) -> None:
+def test_address_of_nothing_is_a_404_in_json(lab: LiveLab, path: str) -> None:
     for method in ("GET", "POST", "PUT", "OPTIONS", "PROPFIND"):
         refused(lab.rlms(method, path, b"{"), "path", 404)
     assert lab.rlms("GET", path, headers={}).status_code == 401
 
 
 @pytest.mark.parametrize("path", ["nobody/status", "api", ""])
-def test_websocket_is_refused_in_json(lab: BusyLab, path: str) -> None:
+def test_websocket_is_refused_in_json(lab: LiveLab, path: str) -> None:
     headers = {**CREDENTIALS, "Connection": "Upgrade", "Upgrade": "websocket"}
     refused(lab.rlms("GET", path, headers=headers), "Upgrade")
 
@@ -179,19 +179,19 @@ def fits(answer: TestResponse) -> None:
 @anything
 @given(body=bodies, path=st.sampled_from(WITH_BODY))
 @example(body={"server_initial_data": {"": LONE}}, path="")
-def test_any_json_is_answered(lab: BusyLab, body: Any, path: str) -> None:
+def test_any_json_is_answered(lab: LiveLab, body: Any, path: str) -> None:
     fits(lab.rlms("POST", path, body))
 
 
 @anything
 @given(body=st.binary(max_size=60), path=st.sampled_from(WITH_BODY))
-def test_any_bytes_are_answered(lab: BusyLab, body: bytes, path: str) -> None:
+def test_any_bytes_are_answered(lab: LiveLab, body: bytes, path: str) -> None:
     fits(lab.rlms("POST", path, body))
 
 
 @anything
 @given(path=st.binary(min_size=1, max_size=30), method=st.sampled_from(["GET", "POST", "DELETE", "HEAD"]))
-def test_any_address_is_answered(lab: BusyLab, path: bytes, method: str) -> None:
+def test_any_address_is_answered(lab: LiveLab, path: bytes, method: str) -> None:
     answer = sent(lab, "x", io.BytesIO(b'{"action": "delete"}'), PATH_INFO=BASE + path.decode("latin-1"),
                   REQUEST_METHOD=method, CONTENT_LENGTH="20")  # fmt: skip
     if answer.status_code == 308:
@@ -203,7 +203,7 @@ def test_any_address_is_answered(lab: BusyLab, path: bytes, method: str) -> None
 
 @anything
 @given(header=st.binary(max_size=60), basic=st.booleans())
-def test_any_credentials_are_refused(lab: BusyLab, header: bytes, basic: bool) -> None:
+def test_any_credentials_are_refused(lab: LiveLab, header: bytes, basic: bool) -> None:
     given_ = ("Basic " if basic else "") + header.decode("latin-1")
     answer = sent(lab, "nobody", io.BytesIO(b""), HTTP_AUTHORIZATION=given_)
     assert (answer.status_code, answer.mimetype) == (401, "application/json")

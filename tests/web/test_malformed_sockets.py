@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from labkit.web.page_values import MAX_DEPTH
 from tests.toy import wait_until
-from tests.web.malformed import LONE, BusyLab, nested
-from tests.web.malformed import busy_lab as busy_lab
+from tests.web.malformed import LONE, LiveLab, nested
 from tests.web.malformed import changes_nothing as changes_nothing
+from tests.web.malformed import live_lab as live_lab
 from tests.web.served import cookie, served
 from tests.web.socket_lab import Browser
 
@@ -25,14 +25,14 @@ FEED = {"device": "bench-1/toy", "feed": "received"}
 
 
 @pytest.fixture(scope="module")
-def url(lab: BusyLab) -> Iterator[str]:
+def url(lab: LiveLab) -> Iterator[str]:
     """Where the lab is served."""
     with served(lab.app) as port:
         yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture(scope="module")
-def page(lab: BusyLab, url: str) -> Iterator[Browser]:
+def page(lab: LiveLab, url: str) -> Iterator[Browser]:
     """The page of the session that goes on."""
     made = Browser(url, cookie(lab.app, {"weblab_session_id": lab.live}))
     made.connect()
@@ -41,7 +41,7 @@ def page(lab: BusyLab, url: str) -> Iterator[Browser]:
 
 
 @pytest.fixture(autouse=True)
-def _calls_nothing(lab: BusyLab, page: Browser) -> Iterator[None]:
+def _calls_nothing(lab: LiveLab, page: Browser) -> Iterator[None]:
     """No command runs, and the page is still in."""
     before = {name: list(world.acts) for name, world in lab.worlds.items()}
     yield
@@ -236,7 +236,7 @@ def test_any_event_is_answered_with_what_is_wrong(page: Browser, event: str, val
 
 
 @contextlib.contextmanager
-def browser(lab: BusyLab, url: str, session: Any) -> Iterator[Browser]:
+def browser(lab: LiveLab, url: str, session: Any) -> Iterator[Browser]:
     """A page that asks to come in, with something as its session in its cookie."""
     made = Browser(url, cookie(lab.app, {"weblab_session_id": session}))
     made.connect(wait=False)
@@ -249,7 +249,7 @@ def browser(lab: BusyLab, url: str, session: Any) -> Iterator[Browser]:
             link.close()
 
 
-def test_other_pages_go_on_where_one_sends_too_much(lab: BusyLab, url: str, page: Browser) -> None:
+def test_other_pages_go_on_where_one_sends_too_much(lab: LiveLab, url: str, page: Browser) -> None:
     with browser(lab, url, lab.live) as other:
         wait_until(lambda: other.client.namespaces, "the page to come in")
         other.client.emit("call", {**CALL, "args": ["x" * 3_000_000]})
@@ -258,6 +258,6 @@ def test_other_pages_go_on_where_one_sends_too_much(lab: BusyLab, url: str, page
 
 
 @pytest.mark.parametrize("session", ["", "nobody", 17, ["x"], {"a": 1}, None, "x" * 3000])
-def test_socket_of_nobody_does_not_come_in(lab: BusyLab, url: str, session: Any) -> None:
+def test_socket_of_nobody_does_not_come_in(lab: LiveLab, url: str, session: Any) -> None:
     with browser(lab, url, session) as other:
         assert other.refusals.get(timeout=30)["data"] == {"reason": "unknown"}

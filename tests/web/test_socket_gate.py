@@ -15,9 +15,9 @@ import websocket
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.web.malformed import LONE, BusyLab
-from tests.web.malformed import busy_lab as busy_lab
+from tests.web.malformed import LONE, LiveLab
 from tests.web.malformed import changes_nothing as changes_nothing
+from tests.web.malformed import live_lab as live_lab
 from tests.web.served import cookie, served
 from tests.web.socket_lab import Browser
 from tests.web.test_malformed_pages import PAGES, ask
@@ -34,13 +34,13 @@ CALL = {"device": "toy", "command": "write", "args": [1]}
 
 
 @pytest.fixture(scope="module")
-def port(lab: BusyLab) -> Iterator[int]:
+def port(lab: LiveLab) -> Iterator[int]:
     with served(lab.app) as port:
         yield port
 
 
 @pytest.fixture(scope="module")
-def page(lab: BusyLab, port: int) -> Iterator[Browser]:
+def page(lab: LiveLab, port: int) -> Iterator[Browser]:
     """A page that is in all the time, and must not notice anything."""
     made = Browser(f"http://127.0.0.1:{port}", cookie(lab.app, {"weblab_session_id": lab.live}))
     made.connect()
@@ -50,7 +50,7 @@ def page(lab: BusyLab, port: int) -> Iterator[Browser]:
 
 @pytest.fixture(autouse=True)
 def _hurts_nobody(
-    lab: BusyLab, page: Browser, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    lab: LiveLab, page: Browser, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[None]:
     before = {name: list(world.acts) for name, world in lab.worlds.items()}
     caplog.set_level(logging.INFO)
@@ -83,7 +83,7 @@ def test_request_that_opens_no_socket_is_a_400(port: int, headers: dict[str, str
 
 
 @contextlib.contextmanager
-def linked(lab: BusyLab, port: int) -> Iterator[websocket.WebSocket]:
+def linked(lab: LiveLab, port: int) -> Iterator[websocket.WebSocket]:
     """A WebSocket of the session, which speaks frames; it is connected."""
     link = websocket.create_connection(
         f"ws://127.0.0.1:{port}{PATH}", cookie=cookie(lab.app, {"weblab_session_id": lab.live}), timeout=30
@@ -129,20 +129,20 @@ NONSENSE = [
 
 
 @pytest.mark.parametrize("frame", NONSENSE)
-def test_frame_that_makes_no_sense_ends_its_connection(lab: BusyLab, port: int, frame: str | bytes) -> None:
+def test_frame_that_makes_no_sense_ends_its_connection(lab: LiveLab, port: int, frame: str | bytes) -> None:
     with linked(lab, port) as link:
         link.send(frame, websocket.ABNF.OPCODE_BINARY if isinstance(frame, bytes) else websocket.ABNF.OPCODE_TEXT)
         assert ends(link)
 
 
-def test_text_where_bytes_were_announced_ends_the_connection(lab: BusyLab, port: int) -> None:
+def test_text_where_bytes_were_announced_ends_the_connection(lab: LiveLab, port: int) -> None:
     with linked(lab, port) as link:
         link.send('451-["call",{"_placeholder":true,"num":0}]')
         link.send('421["poll"]')
         assert ends(link)
 
 
-def test_bytes_that_were_not_announced_end_the_connection(lab: BusyLab, port: int) -> None:
+def test_bytes_that_were_not_announced_end_the_connection(lab: LiveLab, port: int) -> None:
     with linked(lab, port) as link:
         link.send('451-1["call",{"args":[{"_placeholder":true,"num":0}]}]')
         link.send_binary(b"\xff")
@@ -154,7 +154,7 @@ def test_bytes_that_were_not_announced_end_the_connection(lab: BusyLab, port: in
 @pytest.mark.parametrize(
     "frame", ["3", "2", "6", "2probe", '42["poll"]', '42/x,["poll"]', "430[]", "439[1]", "41/x", "40/x"]
 )
-def test_frame_that_makes_sense_ends_nothing(lab: BusyLab, port: int, frame: str) -> None:
+def test_frame_that_makes_sense_ends_nothing(lab: LiveLab, port: int, frame: str) -> None:
     with linked(lab, port) as link:
         link.send(frame)
         link.send('421["poll"]')
@@ -165,7 +165,7 @@ def test_frame_that_makes_sense_ends_nothing(lab: BusyLab, port: int, frame: str
 @given(
     frames=st.lists(st.text(max_size=12).map(lambda text: "42" + text) | st.text(max_size=12) | st.binary(max_size=12))
 )
-def test_any_frames_hurt_nobody(lab: BusyLab, port: int, frames: list[str | bytes]) -> None:
+def test_any_frames_hurt_nobody(lab: LiveLab, port: int, frames: list[str | bytes]) -> None:
     with linked(lab, port) as link, contextlib.suppress(ConnectionError, websocket.WebSocketException):
         for frame in frames:
             link.send(frame, websocket.ABNF.OPCODE_BINARY if isinstance(frame, bytes) else websocket.ABNF.OPCODE_TEXT)
@@ -185,7 +185,7 @@ def raw(code: int, data: bytes, *, first: int = 0x80, length: int | None = None)
      raw(8, b"\x03\xe8\xff"), raw(1, b"", length=2**63), raw(1, b"x" * 1_100_000), raw(1, b"x" * 600_000, first=0) * 2,
      b"GET / HTTP/1.1\r\n\r\n"],
 )  # fmt: skip
-def test_what_is_no_frame_at_all_ends_its_connection(lab: BusyLab, port: int, data: bytes) -> None:
+def test_what_is_no_frame_at_all_ends_its_connection(lab: LiveLab, port: int, data: bytes) -> None:
     with linked(lab, port) as link:
         link.sock.sendall(data)
         assert ends(link)
@@ -217,12 +217,12 @@ def test_error_has_the_key(page: Browser, event: str, value: Any, key: str) -> N
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/weblab/sessions/api", "/nothing"])
-def test_cookie_that_is_no_unicode_is_nobodys(lab: BusyLab, path: str) -> None:
+def test_cookie_that_is_no_unicode_is_nobodys(lab: LiveLab, path: str) -> None:
     session = cookie(lab.app, {"weblab_session_id": LONE})
     assert ask(lab, path, HTTP_COOKIE=session).status_code in (200, 400, 403, 404)
 
 
-def test_socket_with_a_cookie_that_is_no_unicode_is_nobodys(lab: BusyLab, port: int) -> None:
+def test_socket_with_a_cookie_that_is_no_unicode_is_nobodys(lab: LiveLab, port: int) -> None:
     browser = Browser(f"http://127.0.0.1:{port}", cookie(lab.app, {"weblab_session_id": LONE}))
     browser.connect(wait=False)
     link = browser.client.eio.ws.sock

@@ -15,6 +15,8 @@ from tests.model.session_steps import KEPT
 
 LOSER = problem("loser")
 WITHDRAWN = problem("withdrawn")
+LATER = ("stop", "progress", "data")
+"""What of a task may change while it runs."""
 CODES = {"exception": "no-lock"}
 """The one code of the scripts' errors that says too little: a task that found its lock in other hands."""
 
@@ -225,10 +227,7 @@ class TaskSteps(RunnerSteps):
         assert seen.hash("unique") == facts.unique
         running = {name: task.owner for name, task in facts.tasks.items() if task.status == "running"}
         assert seen.hash("running") == running
-        handed = {runner: seen.list(key) for runner, key in seen.family("handed").items()}
-        assert {runner: [item.split("\0")[1] for item in items] for runner, items in handed.items()} == {
-            runner: names for runner, names in facts.handed.items() if names
-        }
+        self._handed(seen)
         self._words_of_ends(seen)
         assert {pool: len(seen.list(key)) for pool, key in seen.family("runner_wake").items()} == {
             pool: kicks for pool, kicks in facts.kicks.items() if kicks
@@ -237,6 +236,17 @@ class TaskSteps(RunnerSteps):
             assert seen.ttl(key) != -1
         self._one_place(running)
 
+    def _handed(self, seen: Seen) -> None:
+        """Who is handed a task gets its record as it was then."""
+        facts = self.lab.facts
+        handed = {r: [fields_of(item) for item in seen.list(key)] for r, key in seen.family("handed").items()}
+        assert {runner: [told["id"] for told in items] for runner, items in handed.items()} == {
+            runner: names for runner, names in facts.handed.items() if names
+        }
+        for told in (told for items in handed.values() for told in items):
+            now = facts.tasks[told["id"]].record(told["id"])
+            assert same_record({**told, **dict.fromkeys(LATER, "")}, {**now, **dict.fromkeys(LATER, "")}, "")
+
     def _words_of_ends(self, seen: Seen) -> None:
         """Whoever waits for a task is told how it ended, with all that has changed since it was submitted."""
         words = {name: seen.stream(key) for name, key in seen.family("task_done").items()}
@@ -244,8 +254,7 @@ class TaskSteps(RunnerSteps):
         going_on = {name for name, task in self.lab.facts.tasks.items() if not task.ended}
         assert set(words) <= set(self.ids) - going_on, "somebody is told of an end that was none"
         for name in self.lab.facts.just_ended:
-            parts = words[name].newest[0]["end"].split("\0")
-            told, task = dict(zip(parts[::2], parts[1::2], strict=True)), self.lab.facts.tasks[name]
+            told, task = fields_of(words[name].newest[0]["end"]), self.lab.facts.tasks[name]
             changed = {"status", "result", "runner", "ended", "owner", "started", "data", "progress", "stop"}
             assert set(told) == changed | {"error"}
             same_record(
@@ -258,6 +267,12 @@ class TaskSteps(RunnerSteps):
         places = [*facts.queue, *facts.urgent, *running]
         assert len(places) == len(set(places))
         assert set(places) == {name for name, task in facts.tasks.items() if task.status in ("submitted", "running")}
+
+
+def fields_of(packed: str) -> dict[str, str]:
+    """A record as scripts hand it on: of a field that is there twice the last value counts."""
+    parts = packed.split("\0")
+    return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def code(fields: Mapping[str, str]) -> str:

@@ -27,7 +27,7 @@ from labkit.store.reservations import Blame, Condition
 log = logging.getLogger("labkit.loop")
 
 RETRY_OFFLINE = 1.0
-RETRY_FAULTY = 10.0
+RETRY_FAULTY = 5.0
 OPENING = "being opened"
 LONGEST_REASON = 1000
 """Characters of a reason that are kept: it stands in each line of the bench's log."""

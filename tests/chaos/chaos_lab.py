@@ -23,7 +23,7 @@ from labkit.store.connection import Store
 from labkit.store.reservations import BenchView, Reservations
 from labkit.testing.board import BoardProcess
 from labkit.testing.store import StoreServer
-from tests.chaos.record import Act, Heard, Kept, Sample
+from tests.chaos.record import DISPOSE_TIMEOUT, LOOKS, RELEASE_TIMEOUT, Act, Heard, Kept, Sample
 from tests.chaos.store_clock import StoreClock
 from tests.chaos.store_proxy import StoreProxies, StoreProxy
 from tests.flows.harness import FlowLab
@@ -38,8 +38,8 @@ SETTINGS: Mapping[str, Any] = {
     "LABKIT_CALL_TIMEOUT": 3,
     "LABKIT_START_TIMEOUT": 8,
     "LABKIT_TASK_STOP": 1,
-    "LABKIT_DISPOSE_TIMEOUT": 3,
-    "LABKIT_RELEASE_TIMEOUT": 3,
+    "LABKIT_DISPOSE_TIMEOUT": DISPOSE_TIMEOUT,
+    "LABKIT_RELEASE_TIMEOUT": RELEASE_TIMEOUT,
     "LABKIT_SAFE_AFTER": 3,
     "LABKIT_HEALTH_INTERVAL": 2,
 }
@@ -71,6 +71,10 @@ HANG_SECONDS = 9.0
 """How long what hangs does so: longer than each limit above. Then it comes back, so that no run leaves a thread."""
 PAUSES = (0.1, 2.0)
 """Seconds after which a process that died is started again: between these."""
+NOTICED = 1.0
+"""Seconds after which it is surely seen that a process has died."""
+STILL = 0.2
+"""Seconds for which a thread gets no processor: that much more than it asked for is felt as standing still."""
 
 
 class Part:
@@ -82,28 +86,50 @@ class Part:
         self._start = start
         self._clock = clock
         self._again = 0.0
+        self._gone = 0.0
+        self.downs: list[tuple[float, float]] = []
+        """From when to when it was not there."""
         self.process = start()
+
+    @property
+    def runs(self) -> bool:
+        return self.process.poll() is None
+
+    def ran_since(self, began: float) -> bool:
+        """Was it there from that moment on?"""
+        return self.runs and self.back_at < began
+
+    @property
+    def back_at(self) -> float:
+        """When it was started again for the last time; 0 where it never was."""
+        return self.downs[-1][1] if self.downs else 0.0
 
     def look_after(self, pause: float) -> None:
         """Start it again where it has ended."""
-        if self.process.poll() is None:
+        if self.runs:
             return
         if not self._again:
+            self._gone = time.monotonic() - NOTICED
             self._again = time.monotonic() + pause
             self.let_clock_jump(0.0)
         elif time.monotonic() >= self._again:
             self._again = 0.0
             self.process = self._start()
+            self.downs.append((self._gone, time.monotonic()))
 
     @property
     def pids(self) -> list[int]:
         """The process and its children: of a gunicorn, its workers."""
-        return [self.process.pid, *children_of(self.process.pid)] if self.process.poll() is None else []
+        return [self.process.pid, *children_of(self.process.pid)] if self.runs else []
 
-    def send(self, number: int, pids: list[int]) -> None:
+    def send(self, number: int, pids: list[int]) -> bool:
+        """Send a signal. True: there was somebody to get it."""
+        sent = False
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+                sent = True
+        return sent
 
     def let_clock_jump(self, seconds: float) -> None:
         """Have its wall clock be so many seconds wrong from now on."""
@@ -129,7 +155,14 @@ class ChaosLab:
         self.openers: list[tuple[float, str, list[int]]] = []
         self.samples: list[Sample] = []
         self.moves: list[tuple[float, str]] = []
+        self.lived: dict[int, float] = {}
+        """Process of the lab -> when it was last seen."""
+        self.late_looks: list[str] = []
+        """Looks at the ttys that came too late to be sure who had them in between."""
         self._openers: dict[str, int] = {}
+        self._acts: list[Act] = []
+        self._read = 0
+        self._reading = threading.Lock()
         self._loops = loops
         self._random = random.Random(f"{seed} pauses")
         self._flow = FlowLab(folder, self.server, ports[0], benches=benches, settings={**SETTINGS, **settings})
@@ -138,6 +171,7 @@ class ChaosLab:
         self._threads: list[threading.Thread] = []
         self.stood_still = 0.0
         """Seconds for which the machine had no time for this process, altogether: in them nothing could come up."""
+        self.stills: list[tuple[float, float]] = []
         self._stack = contextlib.ExitStack()
         self.parts: list[Part] = []
         (folder / "hang-seconds").write_text(str(HANG_SECONDS))
@@ -202,7 +236,9 @@ class ChaosLab:
         before = time.monotonic()
         while not self._ending.wait(0.1):
             now = time.monotonic()
-            self.stood_still += max(0.0, now - before - 0.2)
+            if now - before > STILL:
+                self.stood_still += now - before - STILL
+                self.stills.append((before, now))
             before = now
 
     # -- what is seen
@@ -224,12 +260,23 @@ class ChaosLab:
         while not self._ending.wait(0.1):
             with contextlib.suppress(StoreUnavailableError):
                 at = time.monotonic()
-                self.samples.append(Sample(at=at, out_of_service=self.out_of_service()))
+                seen = self.out_of_service()
+                self.samples.append(Sample(at=at, out_of_service=seen, until=time.monotonic()))
 
     def _watch_ttys(self) -> None:
         """Again and again: who has them open; on a thread of its own, for a store that hangs holds up the other."""
+        before, still = time.monotonic(), self.stood_still
         while not self._ending.wait(0.1):
             self._look_at_ttys()
+            now = time.monotonic()
+            if now - before > LOOKS + 3 * (self.stood_still - still):
+                self.late_looks.append(f"two looks at who has the ttys were {now - before:.1f} s apart")
+            before, still = now, self.stood_still
+
+    @property
+    def dead_threads(self) -> list[str]:
+        """Threads of the harness itself that have ended before their time."""
+        return [thread.name for thread in self._threads if not thread.is_alive()]
 
     def out_of_service(self) -> dict[str, str]:
         """Why each bench can't be given out now, but for a session that has it; those that can are left out.
@@ -247,6 +294,7 @@ class ChaosLab:
         ttys = {os.path.realpath(board.path): bench for bench, board in self.boards.items()}
         holders: dict[str, list[int]] = {}
         for pid in [pid for part in self.parts for pid in part.pids]:
+            self.lived[pid] = time.monotonic()
             for link in links_of(pid):
                 if link in ttys:
                     holders.setdefault(ttys[link], []).append(pid)
@@ -256,13 +304,22 @@ class ChaosLab:
         self._openers |= {bench: pids[-1] for bench, pids in holders.items()}
 
     def acts(self) -> list[Act]:
-        path = self.folder / "acts.log"
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        acts = [json.loads(line) for line in lines if line.endswith(b"\n")]
-        return [Act(at=act.pop("at"), what=act.pop("what"), facts=act) for act in acts]
+        """All that the lab's own code has noted; only what is new is read."""
+        with self._reading, contextlib.suppress(FileNotFoundError), open(self.folder / "acts.log", "rb") as log:
+            log.seek(self._read)
+            data = log.read()
+            data = data[: data.rfind(b"\n") + 1]
+            self._read += len(data)
+            for act in map(json.loads, data.splitlines()):
+                self._acts.append(Act(at=act.pop("at"), what=act.pop("what"), facts=act))
+        return list(self._acts)
 
     def acts_of(self, session: str) -> list[Act]:
         return [act for act in self.acts() if act.session == session]
+
+    def has_misbehaved(self, order: str) -> bool:
+        """Has a hook or a task done wrong what it was ordered to?"""
+        return any(act.what == "misbehaves" and act.facts["order"] == order for act in self.acts())
 
     def heard(self) -> dict[str, list[Heard]]:
         return {
@@ -278,7 +335,18 @@ class ChaosLab:
         state = self.store.command("HGET", self.store.keys.of("session", session), "state")
         events = self.store.command("XRANGE", self.store.keys.of("events", session), "-", "+")
         states = [fields[b"state"].decode() for _, fields in events if b"state" in fields]
-        return Kept(state=state.decode() if state else "unknown", states=states)
+        claims = self.store.command("HGET", self.store.keys.of("session", session), "claims")
+        return Kept(state=state.decode() if state else "unknown", states=states, claims=int(claims or 0))
+
+    def wants_end(self, session: str) -> bool:
+        """Does the store have it that the RLMS wants this session's end?"""
+        with contextlib.suppress(StoreUnavailableError):
+            return bool(self.store.command("HGET", self.store.keys.of("session", session), "disposing") == b"1")
+        return False
+
+    def bench_of(self, session: str) -> str:
+        """The bench that it sent its last line to, '' where it sent none."""
+        return str(next((act.facts["bench"] for act in reversed(self.acts_of(session)) if act.what == "line"), ""))
 
     def task_status(self, task: str) -> str:
         status = self.store.command("HGET", self.store.keys.of("task", task), "status")

@@ -1,4 +1,4 @@
-"""What a lab has when nobody uses it: descriptors and threads of its processes, keys of its store.
+"""What a lab has when nobody uses it: processes, their descriptors and threads, keys of its store.
 
 The chaos run compares it before and after its faults, the soak while it goes on.
 """
@@ -6,11 +6,12 @@ The chaos run compares it before and after its faults, the soak while it goes on
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.store.connection import Store
@@ -28,25 +29,31 @@ MORE_SOCKETS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Idle:
-    """Descriptors, sockets and threads by kind of process and name, and keys that stay for ever."""
+    """Descriptors, sockets and threads by kind of process and name, and keys that stay for ever.
+
+    processes: how many there are of each kind.
+    """
 
     files: Mapping[str, int]
     sockets: Mapping[str, int]
     threads: Mapping[str, int]
     lasting: frozenset[str]
+    processes: Mapping[str, int] = field(default_factory=dict)
 
 
 def look_at_idle(lab: ChaosLab) -> Idle:
     """Count what is there."""
-    files, sockets, threads = Counter[str](), Counter[str](), Counter[str]()
+    files, sockets, threads, processes = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     for part in lab.parts:
         kind = part.name.partition("-")[0]
         for pid in part.pids:
             links = links_of(pid)
+            processes[kind] += 1
             sockets[kind] += sum(link.startswith("socket:") for link in links)
             files[kind] += sum(not link.startswith("socket:") for link in links)
-            threads.update(f"{kind} {name}" for name in thread_names(pid))
-    return Idle(files=files, sockets=sockets, threads=threads, lasting=frozenset(lasting_keys(lab.store)))
+            threads.update(f"{kind} {name}" for name in own_threads(pid))
+    lasting = frozenset(lasting_keys(lab.store))
+    return Idle(files=files, sockets=sockets, threads=threads, lasting=lasting, processes=processes)
 
 
 def thread_names(pid: int) -> list[str]:
@@ -56,6 +63,15 @@ def thread_names(pid: int) -> list[str]:
         with contextlib.suppress(OSError):
             names.append(kernel_name(path))
     return names
+
+
+def own_threads(pid: int) -> list[str]:
+    """The names of a process's threads, but for the main one, and those of gunicorn's pool: it keeps as many as were
+    ever needed."""
+    unnamed = ""
+    with contextlib.suppress(OSError):
+        unnamed = kernel_name(Path(f"/proc/{pid}/comm"))
+    return [name for name in thread_names(pid) if name != unnamed and not name.startswith("ThreadPool")]
 
 
 def kernel_name(path: Path) -> str:
@@ -93,7 +109,21 @@ def under_way(lab: ChaosLab) -> list[str]:
     left = [f"{key} is there" for key in EMPTY if lab.store.command("EXISTS", lab.store.keys[key])]
     left += [f"{bench}: {why}" for bench, why in lab.out_of_service().items()]
     left += not_as_listed(lab)
+    left += [f"process {pid} is there, and nobody's" for pid in strays(lab)]
     return left
+
+
+def strays(lab: ChaosLab) -> list[int]:
+    """Processes that came of the lab's and belong to none of its parts: all of its work in its folder."""
+    own = {pid for part in lab.parts for pid in part.pids}
+    folder = os.path.realpath(lab.folder)
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if pid not in own and _in(pid, folder)]
+
+
+def _in(pid: int, folder: str) -> bool:
+    with contextlib.suppress(OSError):  # it has ended, or is another user's
+        return os.readlink(f"/proc/{pid}/cwd") == folder
+    return False
 
 
 def not_as_listed(lab: ChaosLab) -> list[str]:
@@ -112,11 +142,14 @@ def growth(before: Idle, now: Idle) -> list[str]:
     found = [f"key {key} has no end" for key in sorted(now.lasting - before.lasting)]
     found += _more("descriptors", before.files, now.files, lambda had: had + MORE_FILES)
     found += _more("sockets", before.sockets, now.sockets, lambda had: had + MORE_SOCKETS)
-    own = {name: count for name, count in now.threads.items() if ":" in name or name.startswith("loop ")}
+    own = dict(now.threads)
     feeds = sum(own.pop(name) for name in list(own) if name.startswith("loop feeds:"))
     devices = sum(count for name, count in before.threads.items() if name.startswith("loop device:"))
     if feeds > devices:  # each device has one from the first word that it says in a session
         found.append(f"threads for feeds: {feeds}, and there are {devices} devices")
+    for name, count in now.threads.items():  # those that begin with their first use: one for each process
+        if ":" not in name and not name.startswith("loop ") and count <= now.processes.get(name.partition(" ")[0], 0):
+            del own[name]
     return found + _more("threads", before.threads, own, lambda had: had)
 
 

@@ -2,30 +2,39 @@
 
 What docs/architecture.md and docs/safety.md promise, and no more. A store that forgot something (it was started without
 its file, or with an old one) may have forgotten sessions and tasks of before: those have no ending and no state that
-could be judged. What came to the boards is judged all the same.
+could be judged. What came to the boards is judged all the same. What a judge lets pass it counts (`Record.excused`).
+
+Here are those of benches and sessions; those of calls and tasks are in `judge_calls.py`, those of what the RLMS has
+heard in `judge_answers.py`.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
-from tests.chaos.record import Act, Asked, Mark, Record, marks
+from labkit.sessions import MOST_CLAIMS
+from tests.chaos.judge_answers import finished_means_safe, out_means_out, the_rlms_could_act
+from tests.chaos.judge_calls import every_call_was_done_once, every_task_ran_once
+from tests.chaos.record import DISPOSE_TIMEOUT, Act, Record
 
-NEVER_RAN = {"CallExpiredError", "DeviceBusyError", "CommandError", "DeviceFaultyError"}
-"""Errors of a call that say that it surely did not run."""
-RESTART_SECONDS = 30.0
-"""How long after a fault of a web process its port may refuse: it is started again by then, on a slow machine too."""
+__all__ = [
+    "JUDGES", "complaints_about", "every_board_ended_safe", "every_call_was_done_once", "every_session_ended_once",
+    "every_task_ran_once", "finished_means_safe", "no_device_held_by_two", "no_earlier_fence_after_a_later_one",
+    "no_fence_was_given_twice", "out_means_out", "the_rlms_could_act",
+]  # fmt: skip
+
+CLOCK_SECONDS = 60.0
+"""How long after a jump of its clock a store may still be behind the fences that it has given: a jump is 30 s."""
 
 
 def no_earlier_fence_after_a_later_one(record: Record) -> list[str]:
     """At each device, nothing under an earlier fence came after the first byte under a later one."""
-    lines = lines_of(record)
+    lines = record.lines
     complaints = []
-    for bench, heard in record.heard.items():
+    for bench, came in record.came.items():
         highest, since = 0, 0.0
-        for mark in marks(heard):
+        for mark in came:
             if mark.kind not in "~!":
                 continue
             line = lines.get(mark.token)
@@ -46,17 +55,17 @@ def no_device_held_by_two(record: Record) -> list[str]:
     A store that forgot an ending has it done again, under a later fence: `on_dispose` comes back then, nothing else.
     Only where the bench has another host since, a session goes on that was over.
     """
-    lines = lines_of(record)
+    lines = record.lines
     complaints = [f"{bench}: open in processes {pids} at once" for _, bench, pids in record.openers]
-    for bench, heard in record.heard.items():
+    for bench, came in record.came.items():
         before, now, safe = dict[str, float](), "", False
-        for mark in marks(heard):
+        for mark in came:
             if mark.kind == "safe":
                 safe = True
             elif mark.kind in "~!":
                 line = lines.get(mark.token)
                 session = line.session if line else ""
-                if session in before and not _done_again(record, line, before[session], mark.at):
+                if session in before and not record.done_again(line, before[session], mark.at):
                     complaints.append(f"{bench}: session {session[:6]} came back after another one had begun")
                 elif now and session != now and not safe:
                     complaints.append(f"{bench}: session {session[:6]} began before the board was safe")
@@ -66,198 +75,88 @@ def no_device_held_by_two(record: Record) -> list[str]:
     return complaints
 
 
-def lines_of(record: Record) -> dict[str, Act]:
-    """The lines that were announced, by their tokens."""
-    return {act.facts["token"]: act for act in record.acts if act.what == "line"}
+def every_board_ended_safe(record: Record) -> list[str]:
+    """The last that each board heard made it safe. When this is asked all benches are well: `wait_until_idle`."""
+    complaints = []
+    for bench, came in record.came.items():
+        said = [mark for mark in came if mark.kind != "cut"]
+        if said and said[-1].kind != "safe":
+            complaints.append(f"{bench}: the last that came was line {said[-1].token}, and nothing made it safe")
+    return complaints
 
 
-def _done_again(record: Record, line: Act | None, since: float, until: float) -> bool:
-    """Is it a line of an ending that the store had forgotten, or of a session that nobody knows to be over?"""
-    if line is None:
-        return False
-    again = line.facts["purpose"] == "dispose" and any(since <= moment <= until for moment in record.forgotten)
-    return again or record.nobody_remembers(line.facts["bench"], since, until)
+def no_fence_was_given_twice(record: Record) -> list[str]:
+    """A fence is of one session. Only a store that forgot what it gave, while its clock is behind, gives one again."""
+    owners, complaints = dict[int, tuple[str, float]](), []
+    for act, fence in _fences(record):
+        session, at = owners.setdefault(fence, (act.session, act.at))
+        if session != act.session and not _gave_again(record, at, act.at):
+            complaints.append(f"fence {fence} was given to sessions {session[:6]} and {act.session[:6]}")
+    return sorted(set(complaints))
+
+
+def _fences(record: Record) -> Iterator[tuple[Act, int]]:
+    for act in record.acts:
+        if act.what == "line":
+            yield act, act.facts["fence"]
+        elif act.what in ("on_start", "on_dispose"):
+            for fence in act.facts.get("fences", {}).values():
+                yield act, fence
+
+
+def _gave_again(record: Record, since: float, until: float) -> bool:
+    lost = [moment for moment in record.forgotten if since <= moment <= until]
+    behind = any(record.store_clock_was_wrong(moment - CLOCK_SECONDS, moment) for moment in lost)
+    return behind and record.excuse("a fence was given again by a store that forgot it and whose clock was behind")
 
 
 def every_session_ended_once(record: Record) -> list[str]:
     """Every session that started was disposed, and finished exactly once."""
-    first = first_acts(record)
-    disposed = {act.session for act in record.acts if act.what == "on_dispose"}
     complaints = []
-    for session, at in first.items():
-        wrong = _ending_complaint(record, session, session in disposed)
-        if wrong and not record.forgot_after(at):
+    for session, at in record.first_acts.items():
+        if not record.knows(session) and record.forgot_after(at):
+            record.excuse("the store forgot a session")
+        elif wrong := _ending_complaint(record, session):
             complaints.append(f"session {session[:6]} {wrong}")
     return complaints
 
 
-def _ending_complaint(record: Record, session: str, disposed: bool) -> str:
+def _ending_complaint(record: Record, session: str) -> str:
     kept = record.sessions.get(session)
     if kept is None or kept.state != "expired":
         return f"is {kept.state if kept else 'unknown'} at the end"
-    if not disposed:
+    begun = [act for act in record.acts_of[session] if act.what == "on_dispose"]
+    if not begun:
         return "was never disposed"
+    if not any(_came_to_its_end(record, act) for act in begun):
+        if max(kept.claims, len(begun)) < MOST_CLAIMS:
+            return f"was disposed only in part: {len(begun)} times begun, and its process died each time"
+        record.excuse("on_dispose was left out after so many claims")
     counted = Counter(kept.states)
     if counted["expired"] != 1 or counted["ending"] != 1:
         return f"has the states {','.join(kept.states)}"
     return ""
 
 
-def first_acts(record: Record) -> Mapping[str, float]:
-    """When the lab's code first heard of each session."""
-    first: dict[str, float] = {}
-    for act in record.acts:
-        if act.what == "on_start":
-            first.setdefault(act.session, act.at)
-    return first
-
-
-def every_call_was_done_once(record: Record) -> list[str]:
-    """A line came once where its call was done, not at all where it is said so, never twice."""
-    came = {bench: list(marks(heard)) for bench, heard in record.heard.items()}
-    heads = Counter(mark.token for each in came.values() for mark in each if mark.kind == "~")
-    ends = Counter(mark.token for each in came.values() for mark in each if mark.kind == "!")
-    ended = {act.facts["token"]: act for act in record.acts if act.what in ("line done", "line failed")}
-    complaints = [f"line {token} came {count} times" for token, count in (heads | ends).items() if count > 1]
-    for act in record.acts:
-        if act.what == "line" and (end := ended.get(act.facts["token"])) is not None:
-            token, bench = act.facts["token"], act.facts["bench"]
-            if end.what == "line done" and not ends[token] and not _may_be_lost(record, came[bench], bench, act, end):
-                complaints.append(f"{bench}: line {token} was done and never came")
-            if end.what == "line failed" and heads[token] and _says_it_never_ran(end):
-                complaints.append(f"{bench}: line {token} came, and its call said {end.facts['error']}")
-    return complaints
-
-
-def _says_it_never_ran(end: Act) -> bool:
-    return end.facts["error"] in NEVER_RAN or "othing was done" in end.facts["message"]
-
-
-def _may_be_lost(record: Record, came: Sequence[Mark], bench: str, act: Act, end: Act) -> bool:
-    """A write is done when the kernel has the bytes. Whoever unplugs the board takes them away, and so does making safe
-    where the board was too slow to read them."""
-    faulty = any(f.target == bench and f.touches(act.at - 1.0, end.at + 3.0) for f in record.faults)
-    later = [mark for mark in came if mark.at >= act.at]
-    return faulty or not later or later[0].kind in ("cut", "safe")
-
-
-def every_task_ran_once(record: Record) -> list[str]:
-    """A task began once at most, and has an end in the store.
-
-    A store that forgot that a task was claimed may give it to another process. The one that had it knows better.
-    """
-    begun = defaultdict[str, list[Act]](list)
-    for act in record.acts:
-        if act.what == "task":
-            begun[act.facts["task"]].append(act)
-    done = Counter(act.facts["task"] for act in record.acts if act.what == "task done")
-    at: dict[str, float] = {}
-    for act in record.acts:
-        if act.what in ("submitted", "task"):
-            at.setdefault(act.facts["task"], act.at)
-    complaints = [
-        f"task {task} began {len(acts)} times in {len({act.facts['pid'] for act in acts})} processes"
-        for task, acts in begun.items()
-        if len(acts) > (len({act.facts["pid"] for act in acts}) if record.forgot_after(acts[0].at) else 1)
-    ]
-    for task, status in record.tasks.items():
-        if record.forgot_after(at.get(task, 0.0)):
-            continue
-        if status not in ("done", "failed"):
-            complaints.append(f"task {task} is {status or 'unknown'} at the end")
-        elif status == "done" and not done[task]:
-            complaints.append(f"task {task} is told as done, and did not come to its end")
-    return complaints
-
-
-def the_rlms_could_act(record: Record) -> list[str]:
-    """Each answer was JSON of a form that an RLMS knows; none was missing where no web process was disturbed."""
-    complaints = []
-    for asked in record.asked:
-        if asked.status == 0:
-            if not _web_was_down(record, asked):
-                complaints.append(f"no answer to {asked.what} at {asked.web}: {asked.body}")
-        elif not _known_form(asked):
-            complaints.append(f"{asked.what} was answered with {asked.status} {asked.body!r:.200}")
-    return complaints
-
-
-def _web_was_down(record: Record, asked: Asked) -> bool:
-    since = asked.sent - RESTART_SECONDS
-    own = [fault for fault in record.faults if fault.target == asked.web and fault.kind.startswith("web-")]
-    exits = [act for act in record.acts if act.what == "exit" and since <= act.at <= asked.answered]
-    return bool(exits) or any(fault.touches(since, asked.answered) for fault in own)
-
-
-def _known_form(asked: Asked) -> bool:
-    body: Any = asked.body
-    if not isinstance(body, dict):
-        return False
-    if asked.what == "start":
-        fine = {"url", "session_id"} <= set(body) if asked.status == 200 else bool(body.get("error"))
-        return fine and (asked.status == 200 or (asked.status in (400, 503) and isinstance(body.get("message"), str)))
-    if asked.what == "status":
-        return asked.status == 200 and isinstance(body.get("should_finish"), (int, float))
-    return asked.status == 200 and body.get("message") in ("Deleted", "Deleting", "Not found")
-
-
-def finished_means_safe(record: Record) -> list[str]:
-    """The RLMS heard "finished" only when the board had been made safe after the session's last line, or was out of
-    service; and nothing of the session came afterwards."""
-    first, complaints = first_acts(record), []
-    for asked in record.asked:
-        if asked.what != "dispose" or not isinstance(asked.body, dict):
-            continue
-        message = asked.body.get("message")
-        if message == "Not found" and asked.session in first and not record.forgot_after(first[asked.session]):
-            complaints.append(f"session {asked.session[:6]} was not found")
-        if message == "Deleted":
-            complaints += _unsafe(record, asked)
-    return complaints
-
-
-def _unsafe(record: Record, asked: Asked) -> Iterator[str]:
-    own = {token: line for token, line in lines_of(record).items() if line.session == asked.session}
-    for bench, heard in record.heard.items():
-        came = list(marks(heard))
-        last = max(
-            (
-                index
-                for index, mark in enumerate(came)
-                if mark.token in own and not _never_finished(record, asked, own[mark.token], mark.at)
-            ),
-            default=None,
-        )
-        if last is None:
-            continue
-        if came[last].at > asked.answered:
-            yield f"{bench}: a line of session {asked.session[:6]} came after it was finished"
-        safe = any(mark.kind == "safe" and mark.at <= asked.answered for mark in came[last:])
-        if not safe and not asked.out_of_service and not _out_of_service(record, bench, asked):
-            yield f"{bench}: session {asked.session[:6]} was finished before the board was safe"
-
-
-def _never_finished(record: Record, asked: Asked, line: Act, at: float) -> bool:
-    """Is it a line of a session whose end was forgotten since? Where its bench was out of service then, only the store
-    knew of that end."""
-    only_the_store = asked.out_of_service and any(asked.answered <= moment <= at for moment in record.forgotten)
-    return bool(only_the_store) or _done_again(record, line, asked.answered, at)
-
-
-def _out_of_service(record: Record, bench: str, asked: Asked) -> str:
-    """What the last look before the answer saw."""
-    seen = [sample for sample in record.samples if sample.at <= asked.answered]
-    return seen[-1].out_of_service.get(bench, "") if seen else ""
+def _came_to_its_end(record: Record, begun: Act) -> bool:
+    """Did this `on_dispose` return or raise, or was it left behind by a process that went on without it?"""
+    pid, ends = begun.facts.get("pid"), ("on_dispose done", "on_dispose raised")
+    if any(act.what in ends and act.facts.get("pid") == pid for act in record.acts_of[begun.session]):
+        return True
+    return record.lived.get(int(pid or 0), 0.0) >= begun.at + DISPOSE_TIMEOUT
 
 
 JUDGES: Sequence[Callable[[Record], list[str]]] = (
     no_earlier_fence_after_a_later_one,
     no_device_held_by_two,
+    every_board_ended_safe,
+    no_fence_was_given_twice,
     every_session_ended_once,
     every_call_was_done_once,
     every_task_ran_once,
     the_rlms_could_act,
     finished_means_safe,
+    out_means_out,
 )
 
 

@@ -74,8 +74,10 @@ def send_line(purpose: str, size: int = 0, device: str = "") -> None:
     note("line done", token=token)
 
 
-def misbehave(how: str, where: str) -> Any:
-    """Fail in one way. '' and 'fine': not at all."""
+def misbehave(how: str, where: str, order: str) -> Any:
+    """Fail in one way, and note it before, with the order to do so. '' and 'fine': not at all."""
+    if how not in ("", "fine"):
+        note("misbehaves", kind=f"{where}-{how}", order=order)
     if how == "raise":
         raise RuntimeError(f"this {where} raises")
     if how == "hang":
@@ -101,7 +103,7 @@ def exit_once(where: str) -> None:
         os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         return
-    note("exit", where=where, session=require_session().session_id)
+    note("exit", where=where, session=require_session().session_id, part=os.environ.get("FLOW_NAME", ""))
     leave()
 
 
@@ -119,7 +121,7 @@ def on_start(client_data: dict[str, Any], server_data: dict[str, Any]) -> Any:
     bound = require_session()
     note("on_start", session=bound.session_id, fences=bound.fences)
     send_line("start")
-    failed = misbehave(client_data.get("on_start", ""), "on_start")
+    failed = misbehave(client_data.get("on_start", ""), "on_start", client_data.get("order", ""))
     note("on_start done", session=bound.session_id)
     return failed or {"client": client_data}
 
@@ -128,12 +130,20 @@ def on_start(client_data: dict[str, Any], server_data: dict[str, Any]) -> Any:
 def on_dispose() -> None:
     bound = require_session()
     note("on_dispose", session=bound.session_id, fences=bound.fences)
+    try:
+        say_good_bye()
+    except BaseException:
+        note("on_dispose raised", session=bound.session_id)
+        raise
+    note("on_dispose done", session=bound.session_id)
+
+
+def say_good_bye() -> None:
     told = weblab_user.data.get("client", {})
-    failed = misbehave(told.get("on_dispose", ""), "on_dispose")
+    failed = misbehave(told.get("on_dispose", ""), "on_dispose", told.get("order", ""))
     if failed is not None:
         weblab_user.data["unstorable"] = failed
     send_line("dispose")
-    note("on_dispose done", session=bound.session_id)
 
 
 @app.route("/line", methods=["POST"])
@@ -153,17 +163,18 @@ def names() -> Any:
 @requires_active
 def deaf() -> Any:
     """A call that ignores its interruption: its thread is lost until it comes back."""
+    note("misbehaves", kind="task-deaf", order=request.args.get("order", ""))
     weblab.devices["deaf"].within(1.0).hang(float(request.args["seconds"]))
     return jsonify(back=True)
 
 
 @weblab.task()
-def work(kind: str) -> Any:
+def work(kind: str, order: str) -> Any:
     """Send three lines, and fail in one way after the first."""
     session, task = require_session().session_id, current_task.task_id
     note("task", task=task, session=session)
     send_line("task")
-    failed = misbehave(kind, "task")
+    failed = misbehave(kind, "task", order)
     for _ in range(2):
         if current_task_stopping:
             break
@@ -175,7 +186,7 @@ def work(kind: str) -> Any:
 @app.route("/work", methods=["POST"])
 @requires_active
 def start_work() -> Any:
-    task = work.delay(request.args.get("kind", "fine"))
+    task = work.delay(request.args.get("kind", "fine"), request.args.get("order", ""))
     note("submitted", task=task.task_id, session=require_session().session_id)
     return jsonify(id=task.task_id)
 

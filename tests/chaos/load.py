@@ -6,7 +6,6 @@ Each user is a thread with a random generator of its own. What the RLMS asks, an
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.client
 import json
 import random
@@ -31,6 +30,10 @@ PATIENCE = 60.0
 """Seconds for which the RLMS goes on asking for the end of one session; the judges see that it never came."""
 NO_ANSWER = (OSError, http.client.HTTPException)
 LENGTHS = (0.5, 7.0)
+ORDERED = (4.0, 7.0)
+"""Seconds of a slot, and of one whose student has an order for the lab's code."""
+ANSWER_SECONDS = 20.0
+"""How long a page waits for the answer to a call: far longer than labkit waits for anything, or anything is stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +52,12 @@ class Desk:
     webs: Sequence[Web]
     log: list[Asked] = field(default_factory=list)
     orders: deque[dict[str, str]] = field(default_factory=deque)
-    """What hooks and tasks of the next sessions do wrong."""
+    """What hooks and tasks of the next sessions do wrong, each with its number."""
+    open_orders: set[str] = field(default_factory=set)
+    """The numbers of those with which no session has started yet, nor has come as far as its hooks."""
     shift: float = 0.0
+    shifted: int = 0
+    """How many sessions it has asked for with a wrong clock."""
     acts: list[Act] = field(default_factory=list)
     """Lines that students sent from their pages, announced as those of the lab's own code are."""
 
@@ -64,29 +71,37 @@ class Desk:
             status, answer, _ = Rlms(web.port).ask(method, path, body, timeout=40.0)
         except (*NO_ANSWER, json.JSONDecodeError) as error:
             answer = repr(error)
+        answered = time.monotonic()
         asked = Asked(
-            sent=sent, answered=time.monotonic(), web=web.name, what=what, status=status, body=answer, session=session
+            sent=sent,
+            answered=answered,
+            web=web.name,
+            what=what,
+            status=status,
+            body=answer,
+            session=session,
+            **self._looked(what, answer, session),
         )
-        if what != "dispose" or not asked.status:
-            self.log.append(asked)
+        self.log.append(asked)
         return asked
 
-    def dispose(self, web: Web, session: str) -> str:
-        """Ask once for the end of a session, and write down how its bench is then. Returns what the answer says."""
-        asked = self.ask(web, "dispose", "POST", f"/weblab/sessions/{session}", {"action": "delete"}, session)
-        message = str(asked.body.get("message")) if isinstance(asked.body, dict) else ""
-        if asked.status:
-            why = self._why_not(session) if message == "Deleted" else ""
-            self.log.append(dataclasses.replace(asked, out_of_service=why))
-        return message
+    def _looked(self, what: str, answer: Any, session: str) -> dict[str, Any]:
+        """What the store says right after an answer that says that a session is over, or that it will be."""
+        message = answer.get("message") if what == "dispose" and isinstance(answer, dict) else ""
+        if message == "Deleting":
+            return {"noted": self.lab.wants_end(session)}
+        over = what == "status" and isinstance(answer, dict) and answer.get("should_finish") == -1
+        if message != "Deleted" and not over:
+            return {}
+        with contextlib.suppress(StoreUnavailableError):
+            whys = self.lab.out_of_service()
+            return {"out_of_service": whys.get(self.lab.bench_of(session), "") if whys else ""}
+        return {}
 
-    def _why_not(self, session: str) -> str:
-        """Why the session's bench is out of service now, '' where it isn't."""
-        benches = [act.facts["bench"] for act in self.lab.acts_of(session) if act.what == "line"]
-        try:
-            return self.lab.out_of_service().get(benches[-1], "") if benches else ""
-        except StoreUnavailableError:
-            return ""
+    def dispose(self, web: Web, session: str) -> str:
+        """Ask once for the end of a session. Returns what the answer says."""
+        asked = self.ask(web, "dispose", "POST", f"/weblab/sessions/{session}", {"action": "delete"}, session)
+        return str(asked.body.get("message")) if isinstance(asked.body, dict) else ""
 
 
 class User:
@@ -113,29 +128,35 @@ class User:
         return self._random.choice(self._desk.webs)
 
     def _start(self) -> Student | None:
-        client = self._desk.orders.popleft() if self._desk.orders else {}
+        client: dict[str, str] = {}
+        with contextlib.suppress(IndexError):  # another user was faster
+            client = self._desk.orders.popleft()
         server: dict[str, Any] = {
             "request.username": self._name,
-            "priority.queue.slot.length": self._random.uniform(*LENGTHS),
+            "priority.queue.slot.length": self._random.uniform(*(LENGTHS if not client else ORDERED)),
         }
         if self._desk.shift or self._random.random() < 0.2:
             server["priority.queue.slot.start.timestamp"] = time.time() + self._desk.shift
         body = {"client_initial_data": client, "server_initial_data": server, "back": "http://rlms.invalid/back"}
         web = self._web()
         asked = self._desk.ask(web, "start", "POST", "/weblab/sessions/", body)
+        self._desk.shifted += self._desk.shift != 0.0
+        if client and (asked.status == 200 or self._lab.has_misbehaved(client["order"])):
+            self._desk.open_orders.discard(client["order"])
+        elif client and client["order"] in self._desk.open_orders:
+            self._desk.orders.append(client)  # for the next one
         if asked.status != 200 or not isinstance(asked.body, dict):
-            if client and asked.status == 503 and "error" in asked.body and "bench" in str(asked.body).lower():
-                self._desk.orders.append(client)  # it never came as far as its hooks
             return None
         student = Student(web.port, str(asked.body["session_id"]), str(asked.body["url"]))
-        student.headers["X-Order"] = client.get("task", "")
+        student.headers |= {"X-Kind": client.get("task", ""), "X-Order": client.get("order", "")}
         return student
 
     # -- a student
 
     def _use(self, student: Student) -> None:
-        """Be in the lab, until one leaves or is out; a tenth of the students never come."""
-        if self._random.random() < 0.1 or self._try(student, "GET", urlsplit(student.url).path) != 302:
+        """Be in the lab, until one leaves or is out; a tenth of the students who have no order never come."""
+        comes = bool(student.headers["X-Order"]) or self._random.random() >= 0.1
+        if not comes or self._try(student, "GET", urlsplit(student.url).path) != 302:
             self._watch(student.session_id)
             return
         if self._random.random() < 0.3:
@@ -146,6 +167,7 @@ class User:
             if self._ending.is_set() or not self._act(student, number):
                 return
             if self._random.random() < 0.3 and self._status(student.session_id) < 0:
+                self._try(student, "POST", "/line?size=9", b"")  # the page is still open, and its user clicks on
                 return
             self._ending.wait(self._random.uniform(0.0, 0.6))
         if self._random.random() < 0.4:
@@ -165,28 +187,40 @@ class User:
                 self._ending.wait(self._random.uniform(0.0, 0.6))
 
     def _send_from(self, page: Page, session: str, bench: str, fence: int) -> None:
-        token = secrets.token_hex(6)
+        """Send one line. The page is told what became of it, or it loses its connection."""
+        token, answers, told = secrets.token_hex(6), list[dict[str, Any]](), threading.Event()
         self._desk.note("line", token=token, session=session, bench=bench, fence=fence, purpose="page")
         what = {"device": f"{bench}/console", "command": "write", "args": [line_of(token, 20)], "kwargs": {}}
+
+        def take(answer: dict[str, Any]) -> None:
+            answers.append(answer)
+            told.set()
+
+        until = time.monotonic() + ANSWER_SECONDS
         try:
-            answer = page.client.call("call", what, timeout=10)
+            page.client.emit("call", what, callback=take)
+            while not told.wait(0.05):
+                if not page.client.connected:
+                    raise OSError("the page has lost its connection")
+                if time.monotonic() > until:  # nobody told it anything: the judge finds a line without an end
+                    return
         except (SocketIOError, OSError) as error:
             self._desk.note("line failed", token=token, error=type(error).__name__, message=str(error))
             raise
-        if answer["ok"]:
+        if answers[0]["ok"]:
             self._desk.note("line done", token=token)
         else:
-            self._desk.note(
-                "line failed", token=token, error=answer["error"]["kind"], message=answer["error"]["message"]
-            )
+            failure = answers[0]["error"]
+            self._desk.note("line failed", token=token, error=failure["kind"], message=failure["message"])
 
     def _act(self, student: Student, number: int) -> bool:
-        kind = student.headers.get("X-Order", "") if number == 0 else ""
+        kind = student.headers.get("X-Kind", "") if number == 0 else ""
+        order = student.headers.get("X-Order", "")
         if kind == "deaf":
-            return self._try(student, "POST", "/deaf?seconds=7", b"") in (0, 200, 500)
+            return self._try(student, "POST", f"/deaf?seconds=7&order={order}", b"") in (0, 200, 500)
         choice = self._random.random()
         if kind or choice < 0.25:
-            return self._try(student, "POST", f"/work?kind={kind or 'fine'}", b"") in (0, 200, 500, 503)
+            return self._try(student, "POST", f"/work?kind={kind or 'fine'}&order={order}", b"") in (0, 200, 500, 503)
         size = 3000 if choice > 0.9 else self._random.randint(0, 60)
         return self._try(student, "POST", f"/line?size={size}", b"") in (0, 200, 500, 503)
 
@@ -212,11 +246,13 @@ class User:
             self._ending.wait(self._random.uniform(0.2, 1.0))
 
     def _dispose(self, session: str) -> None:
-        """Ask for the end until it is done."""
+        """Ask for the end until it is done; some ask by the status in between, as an RLMS may."""
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             if self._desk.dispose(self._web(), session) in ("Deleted", "Not found"):
                 return
+            if self._random.random() < 0.5:
+                self._status(session)
             time.sleep(self._random.uniform(0.2, 0.6))
 
 

@@ -35,10 +35,10 @@ from labkit.store.connection import Store
 from labkit.store.reservations import Reservations
 from labkit.testing.store import StoreServer
 from tests.chaos.chaos_lab import APP, children_of, links_of
-from tests.chaos.chaos_run import free_ports
 from tests.chaos.idle import EMPTY, kernel_name, lasting_keys, thread_names
 from tests.flows.harness import FlowLab
 from tests.flows.people import Page, Rlms, Student, eventually
+from tests.ports import free_ports
 from tests.prepared import Prepared
 
 BENCHES = 8
@@ -81,6 +81,10 @@ GROWTH: Mapping[str, tuple[float, float]] = {
 from the first to the last. What one busy moment needed and is kept (memory of Python's, a thread) is no growth."""
 MOST_FAILED = 0.05
 """Part of the visits that may fail: a machine that stands still for four seconds takes a process for dead."""
+FEWEST_SERVED = 0.8
+"""Part of the students who come that has to be served; on a busy machine some find all benches taken."""
+USES = ("frames", "bytes of feeds", "lines", "tasks")
+"""What students use, by its name in the tally. Where nobody did, nothing is said of what it leaves behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +127,9 @@ class SoakLab:
         self._stack.enter_context(self.server)
         self._stack.callback(self.flow.close)
         self.store = self._stack.enter_context(contextlib.closing(Store(self.server.url, "lab")))
-        self.processes["loop"] = self.flow.start_process("labkit.cli", ["--app", APP, "loop"])
+        self.processes["loop"] = self.flow.loop(app=APP)
         for number, port in enumerate(self.ports, start=1):
-            how = ["-k", "gthread", "--threads", "60", "--no-control-socket", "-b", f"127.0.0.1:{port}", APP]
-            self.processes[f"web-{number}"] = self.flow.start_process("gunicorn", how, WEBLAB_NO_THREAD=True)
+            self.processes[f"web-{number}"] = self.flow.web(app=APP, port=port)
         eventually(lambda: self.free == BENCHES, 120.0, "free benches")
         return self
 
@@ -265,14 +268,15 @@ class Visit:
 class Soak:
     """Students at a steady pace, and samples beside them.
 
-    samples: what was seen while the lab was used, by quarter. rests: what of what -> how much there was at each rest.
+    came: how many there were. samples: what was seen while the lab was used, by quarter. rests: what of what -> how
+    much there was at each rest.
     """
 
     def __init__(self, lab: SoakLab, seconds: float, seed: int):
         self._lab = lab
         self._seconds = seconds
         self._seed = seed
-        self._came = 0
+        self.came = 0
         self.samples: list[list[Sample]] = []
         self.rests: dict[tuple[str, str], list[float]] = {}
         self.tally = Tally()
@@ -292,9 +296,9 @@ class Soak:
         pace, began = 3600 / (AN_HOUR * FASTER), time.monotonic()
         try:
             while (left := began + seconds - time.monotonic()) > 0:
-                visits.append(threading.Thread(target=self._visit, args=(self._came,)))
+                visits.append(threading.Thread(target=self._visit, args=(self.came,)))
                 visits[-1].start()
-                self._came += 1
+                self.came += 1
                 time.sleep(min(left, max(0.0, began + len(visits) * pace - time.monotonic())))
         finally:
             over.set()
@@ -335,6 +339,15 @@ def growths(rests: Mapping[tuple[str, str], Sequence[float]]) -> list[str]:
     return found
 
 
+def unused(counts: Mapping[str, int], came: int) -> list[str]:
+    """What of the lab was used too little for this to be a soak. came: how many students."""
+    found = [f"too few: nobody has had {what}" for what in USES if not counts.get(what)]
+    served = counts.get("sessions", 0)
+    if served < FEWEST_SERVED * came or not served:
+        found.append(f"too few: {served} of {came} students were served")
+    return found
+
+
 def report(soak: Soak, seconds: float) -> list[str]:
     """Print the figures; returns what is wrong with them."""
     counts = soak.tally.counts
@@ -345,7 +358,7 @@ def report(soak: Soak, seconds: float) -> list[str]:
     length = counts.pop("session milliseconds", 0) / max(1, counts["sessions"]) / 1000
     print(", ".join(f"{what} {count}" for what, count in sorted(counts.items())), f"; a session took {length:.1f} s")
     print(f"{counts['sessions'] / seconds * 3600:.0f} sessions an hour were served")
-    wrong = growths(soak.rests)
+    wrong = growths(soak.rests) + unused(counts, soak.came)
     failed = {what: count for what, count in counts.items() if what.startswith(("failed", "start answered"))}
     if sum(failed.values()) > MOST_FAILED * counts["sessions"]:
         wrong += [f"{count} x {what}" for what, count in failed.items()]
@@ -364,7 +377,7 @@ def main() -> None:
         wrong = report(soak, seconds)
     for complaint in wrong:
         print(f"WRONG: {complaint}")
-    print(f"something grew or failed; the logs are in {folder}" if wrong else "nothing grew")
+    print(f"something is wrong; the logs are in {folder}" if wrong else "nothing grew")
     if not wrong:
         shutil.rmtree(folder)
     sys.exit(1 if wrong else 0)

@@ -28,6 +28,8 @@ class StoreProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
+        self.met = 0
+        """Pieces that were held back, by a delay or a black hole."""
 
     @property
     def url(self) -> str:
@@ -35,9 +37,9 @@ class StoreProxy:
 
     # -- faults, from any thread
 
-    def cut(self) -> None:
-        """Break all connections, in the middle of whatever they carry."""
-        self._run(self._cut())
+    def cut(self) -> int:
+        """Break all connections, in the middle of whatever they carry; returns how many ends they had."""
+        return int(self._run(self._cut()))
 
     def delay(self, seconds: float) -> None:
         """From now on hold each piece back so long, in both directions; 0: no more."""
@@ -62,9 +64,11 @@ class StoreProxy:
         self._server.close()
         await self._cut()
 
-    async def _cut(self) -> None:
-        for writer in list(self._writers):
+    async def _cut(self) -> int:
+        writers = list(self._writers)
+        for writer in writers:
             writer.transport.abort()
+        return len(writers)
 
     async def _hold(self) -> None:
         self._flows.clear()
@@ -93,6 +97,7 @@ class StoreProxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                self.met += bool(self._delay) or not self._flows.is_set()
                 if self._delay:
                     await asyncio.sleep(self._delay)
                 await self._flows.wait()

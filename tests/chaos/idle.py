@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from labkit.errors import StoreUnavailableError
 from labkit.store.connection import Store
 from labkit.store.keys import FAMILIES
 from tests.chaos.chaos_lab import ChaosLab, links_of
@@ -92,9 +93,7 @@ def wait_until_idle(lab: ChaosLab, before: Idle | None = None) -> list[str]:
     else was for long."""
     began, seen = time.monotonic(), Counter[str]()
     while True:
-        left = under_way(lab)
-        if before is not None and not left:
-            left = growth(before, look_at_idle(lab))
+        left = _left(lab, before)
         if not left:
             return []
         if time.monotonic() > began + SECONDS:
@@ -102,6 +101,14 @@ def wait_until_idle(lab: ChaosLab, before: Idle | None = None) -> list[str]:
             return [*left, *(f"before that for long: {what}" for what in long)]
         seen.update(left)
         time.sleep(0.2)
+
+
+def _left(lab: ChaosLab, before: Idle | None) -> list[str]:
+    try:
+        left = under_way(lab)
+        return left if left or before is None else growth(before, look_at_idle(lab))
+    except StoreUnavailableError as error:
+        return [f"the store is away: {error}"]
 
 
 def under_way(lab: ChaosLab) -> list[str]:

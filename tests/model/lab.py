@@ -156,14 +156,21 @@ class Lab:
         self._hears_what_is_due(process, news)
         self._hears_of_its_benches(process, news, benches)
         facts.fence = max(facts.fence, fence)
-        facts.beaten = facts.beats[process] = self.now
+        facts.beats[process] = self.now
         facts.roles[process] = roles
-        self._latest = min(self._latest, self.now + GONE)  # had the clock been set back by more, this beat has seen it
+        if self._was_set_back:
+            facts.beaten = self._latest = self.now  # this beat has seen it: all is due
+        facts.beaten = max(facts.beaten, self.now)
         return True
+
+    @property
+    def _was_set_back(self) -> bool:
+        """Was the clock set back since the latest beat, by so much that somebody has to look at all that is open?"""
+        return self.facts.beaten > self.now + GONE
 
     def _hears_what_is_due(self, process: str, news: BeatNews) -> None:
         facts = self.facts
-        early = facts.beaten > self.now + GONE  # the clock was set back
+        early = self._was_set_back
         open_ones = {name: s for name, s in facts.sessions.items() if s.state != "expired"}
         due = {name for name, s in open_ones.items() if early or s.look_at <= self.now}
         assert set(news.due) <= due

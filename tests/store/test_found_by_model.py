@@ -26,6 +26,20 @@ def test_ending_whose_process_died_is_due_at_once_though_the_clock_was_set_back(
     assert table.claim_ending(session, OTHER)
 
 
+def test_clock_that_is_set_back_bit_by_bit_is_seen_as_well(table: Table) -> None:
+    table.host("bench-1")
+    session = table.ending("bench-1")
+    table.claim_ending(session, WEB)  # and dies
+    table.beat(LOOP)
+    for _ in range(2):
+        table.wait(-3.0)
+        due = table.beat(OTHER).due
+    assert session in due
+    table.wait(1.0)
+    assert table.beat(OTHER).due == [session], "it is due until somebody has looked at it"
+    assert table.deadline(session) == table.now - 1.0
+
+
 def test_sessions_that_go_on_are_looked_at_once_after_the_clock_was_set_back(table: Table) -> None:
     session = table.active("-", length=300.0)
     end = table.read(session).number("max_date")

@@ -19,8 +19,11 @@ end
 
 local lab = some(K.lab, { "fence", "beaten", "watched" })
 local back = tonumber(ARGV[5]) > (tonumber(lab.fence) or 0)
--- The store's clock was set back: what was to be looked at within seconds would wait until that time comes again.
-local early = (tonumber(lab.beaten) or 0) > now + GONE and redis.call("ZRANGEBYSCORE", K.deadlines, "(" .. stamp(now), "+inf") or {}
+-- The store's clock was set back, be it bit by bit: what was to be looked at within seconds would wait until that time
+-- comes again.
+local beaten = tonumber(lab.beaten) or 0
+local set_back = beaten > now + GONE
+local early = set_back and redis.call("ZRANGEBYSCORE", K.deadlines, "(" .. stamp(now), "+inf") or {}
 local due = redis.call("ZRANGEBYSCORE", K.deadlines, "-inf", #early > 0 and "+inf" or now, "LIMIT", 0, 50)
 local gone = redis.call("ZRANGEBYSCORE", K.processes, "-inf", "(" .. stamp(now - GONE), "LIMIT", 0, 20)
 for _, ahead in ipairs(redis.call("ZRANGEBYSCORE", K.processes, "(" .. stamp(now + GONE), "+inf", "LIMIT", 0, 20)) do
@@ -57,7 +60,7 @@ redis.call("HSET", K.roles, process, ARGV[4])
 for _, row in ipairs(mine) do
   redis.call("HSET", K.bench_host, row[1], row[2])
 end
-redis.call("HSET", K.lab, "beaten", stamp(now))
+redis.call("HSET", K.lab, "beaten", stamp(set_back and now or math.max(now, beaten)))
 if back then
   redis.call("HSET", K.lab, "fence", ARGV[5])
 end

@@ -14,7 +14,7 @@ import signal
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from labkit.store.connection import Store
 from labkit.store.reservations import BenchView, Reservations
 from labkit.testing.board import BoardProcess
 from labkit.testing.store import StoreServer
+from tests.chaos.part import Part, links_of
 from tests.chaos.record import DISPOSE_TIMEOUT, LOOKS, RELEASE_TIMEOUT, Act, Heard, Kept, Sample
 from tests.chaos.store_clock import StoreClock
 from tests.chaos.store_proxy import StoreProxies, StoreProxy
@@ -71,76 +72,8 @@ HANG_SECONDS = 9.0
 """How long what hangs does so: longer than each limit above. Then it comes back, so that no run leaves a thread."""
 PAUSES = (0.1, 2.0)
 """Seconds after which a process that died is started again: between these."""
-NOTICED = 1.0
-"""Seconds after which it is surely seen that a process has died."""
 STILL = 0.2
 """Seconds for which a thread gets no processor: that much more than it asked for is felt as standing still."""
-
-
-class Part:
-    """One process of the lab, under a name that it keeps when it is started again."""
-
-    def __init__(self, name: str, start: Callable[[], Prepared], proxy: StoreProxy, clock: Path):
-        self.name = name
-        self.proxy = proxy
-        self._start = start
-        self._clock = clock
-        self._again = 0.0
-        self._gone = 0.0
-        self.downs: list[tuple[float, float]] = []
-        """From when to when it was not there."""
-        self.process = start()
-
-    @property
-    def runs(self) -> bool:
-        return self.process.poll() is None
-
-    def ran_since(self, began: float) -> bool:
-        """Was it there from that moment on?"""
-        return self.runs and self.back_at < began
-
-    @property
-    def back_at(self) -> float:
-        """When it was started again for the last time; 0 where it never was."""
-        return self.downs[-1][1] if self.downs else 0.0
-
-    def look_after(self, pause: float) -> None:
-        """Start it again where it has ended."""
-        if self.runs:
-            return
-        if not self._again:
-            self._gone = time.monotonic() - NOTICED
-            self._again = time.monotonic() + pause
-            self.let_clock_jump(0.0)
-        elif time.monotonic() >= self._again:
-            self._again = 0.0
-            self.process = self._start()
-            self.downs.append((self._gone, time.monotonic()))
-
-    @property
-    def pids(self) -> list[int]:
-        """The process and its children: of a gunicorn, its workers."""
-        return [self.process.pid, *children_of(self.process.pid)] if self.runs else []
-
-    def send(self, number: int, pids: list[int]) -> bool:
-        """Send a signal. True: there was somebody to get it."""
-        sent = False
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-                sent = True
-        return sent
-
-    def let_clock_jump(self, seconds: float) -> None:
-        """Have its wall clock be so many seconds wrong from now on."""
-        with open(self._clock, "r+b") as file:
-            file.write(struct.pack("d", seconds))
-
-
-def children_of(pid: int) -> list[int]:
-    with contextlib.suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
 
 
 class ChaosLab:
@@ -389,13 +322,3 @@ def why_not_well(view: BenchView) -> str:
 
 def why_releasing(view: BenchView) -> str:
     return "; ".join(f"{one.name} is being released" for one in view.devices if one.hold == "releasing")
-
-
-def links_of(pid: int) -> list[str]:
-    """What a process has open."""
-    folder, links = f"/proc/{pid}/fd", []
-    with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            with contextlib.suppress(OSError):
-                links.append(os.readlink(f"{folder}/{name}"))
-    return links

@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from labkit.errors import StoreUnavailableError
-from tests.chaos.chaos_lab import ChaosLab, Part
+from tests.chaos.chaos_lab import ChaosLab
 from tests.chaos.late import Visitor
 from tests.chaos.load import Desk
+from tests.chaos.part import Part
 from tests.chaos.record import STORE_CLOCK
 
 Act = Callable[["Scene"], bool]

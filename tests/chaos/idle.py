@@ -17,7 +17,8 @@ from pathlib import Path
 from labkit.errors import StoreUnavailableError
 from labkit.store.connection import Store
 from labkit.store.keys import FAMILIES
-from tests.chaos.chaos_lab import ChaosLab, links_of
+from tests.chaos.chaos_lab import ChaosLab
+from tests.chaos.part import links_of
 
 SECONDS = 90.0
 """How long it may take until nothing is under way any more; what hangs in a hook comes back after 9 s."""

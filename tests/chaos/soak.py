@@ -34,8 +34,9 @@ from labkit.errors import StoreUnavailableError
 from labkit.store.connection import Store
 from labkit.store.reservations import Reservations
 from labkit.testing.store import StoreServer
-from tests.chaos.chaos_lab import APP, children_of, links_of
+from tests.chaos.chaos_lab import APP
 from tests.chaos.idle import EMPTY, kernel_name, lasting_keys, thread_names
+from tests.chaos.part import children_of, links_of
 from tests.flows.harness import FlowLab
 from tests.flows.people import Page, Rlms, Student, eventually
 from tests.ports import free_ports

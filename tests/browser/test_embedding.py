@@ -7,7 +7,6 @@ Both sites are served by HTTPS, as they have to be; the names below `localhost` 
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from typing import Any
 import pytest
 from flask import url_for
 from playwright.sync_api import Browser, Frame, Page, expect
-from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from labkit.testing.store import StoreServer
 from tests.browser.complaints import note_complaints
 from tests.security.busy_lab import BusyLab
 from tests.store.tls_ends import Authority, TlsEnd
-from tests.toy import GUARD
+from tests.web.served import served
 
 LAB, LMS, ELSEWHERE = "lab.localhost", "lms.localhost", "elsewhere.localhost"
 FRAME = (
@@ -35,21 +33,6 @@ FRAME = (
 def lms(request: Request) -> Response:
     """The page of an LMS, or of anybody: a frame with what its query names."""
     return Response(FRAME.format(request.args["show"]), mimetype="text/html")
-
-
-@contextlib.contextmanager
-def served(app: Any) -> Iterator[int]:
-    """A web server in the clear, as it stands behind a proxy; gives its port."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    server.daemon_threads = True  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield int(server.port)
-    finally:
-        server.shutdown()
-        thread.join(GUARD)
-        server.server_close()
 
 
 class Course:

@@ -149,13 +149,9 @@ class ChaosLab:
         def start() -> Prepared:
             with self._starting:
                 if not port:
-                    return self._flow.start_process(
-                        "labkit.cli", ["--app", APP, "loop"], name=name, WEBLAB_REDIS_URL=proxy.url
-                    )
-                how = ["-k", "gthread", "--threads", "40", "--no-control-socket", "--graceful-timeout", "1"]
-                how += ["-b", f"127.0.0.1:{port}", APP]
-                return self._flow.start_process(
-                    "gunicorn", how, name=name, WEBLAB_REDIS_URL=proxy.url, WEBLAB_NO_THREAD=True
+                    return self._flow.loop(app=APP, name=name, WEBLAB_REDIS_URL=proxy.url)
+                return self._flow.web(
+                    app=APP, port=port, name=name, more=["--threads", "40"], awaited=False, WEBLAB_REDIS_URL=proxy.url
                 )
 
         self.parts.append(Part(name, start, proxy, clock))

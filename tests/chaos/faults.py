@@ -24,6 +24,7 @@ from tests.chaos.late import Visitor
 from tests.chaos.load import Desk
 from tests.chaos.part import Part
 from tests.chaos.record import STORE_CLOCK
+from tests.store.refusing import REFUSALS
 
 Act = Callable[["Scene"], bool]
 """Does a fault. False: it had no effect."""
@@ -209,19 +210,19 @@ def server_told(lab: ChaosLab, first: Sequence[str], then: Sequence[str]) -> Ite
 
 def read_only(scene: Scene) -> bool:
     """The store becomes a replica of nobody, as it does while a fail-over is under way."""
-    with server_told(scene.lab, ["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]) as told:
+    with server_told(scene.lab, *REFUSALS["a replica"]) as told:
         scene.last()
     return told
 
 
 def no_memory(scene: Scene) -> bool:
-    with server_told(scene.lab, ["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]) as told:
+    with server_told(scene.lab, *REFUSALS["full"]) as told:
         scene.last()
     return told
 
 
 def no_right(scene: Scene) -> bool:
-    """The lab's user of the store may not write any more."""
+    """The lab's user of the store may not write any more. Scripts begin, so they are refused in the middle."""
     with server_told(
         scene.lab, ["ACL", "SETUSER", "default", "-@write"], ["ACL", "SETUSER", "default", "+@all"]
     ) as told:

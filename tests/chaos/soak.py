@@ -35,7 +35,7 @@ from labkit.store.connection import Store
 from labkit.store.reservations import Reservations
 from labkit.testing.store import StoreServer
 from tests.chaos.chaos_lab import APP
-from tests.chaos.idle import EMPTY, kernel_name, lasting_keys, thread_names
+from tests.chaos.idle import EMPTY, lasting_keys, own_threads
 from tests.chaos.part import children_of, links_of
 from tests.flows.harness import FlowLab
 from tests.flows.people import Page, Rlms, Student, eventually
@@ -189,12 +189,6 @@ class SoakLab:
             facts = {**facts_of(pid), "threads": float(len(own_threads(pid)))}
             found |= {(name, what): value for what, value in facts.items()}
         return found
-
-
-def own_threads(pid: int) -> list[str]:
-    """The names of a process's threads, but for those of gunicorn's pool: it keeps as many as were ever needed."""
-    unnamed = kernel_name(Path(f"/proc/{pid}/comm"))
-    return [name for name in thread_names(pid) if name != unnamed and not name.startswith("ThreadPool")]
 
 
 def facts_of(pid: int) -> dict[str, float]:

@@ -31,26 +31,9 @@ APP = "tests.security.loud_app:app"
 def lab(make_lab: Callable[..., FlowLab], second_port: int) -> FlowLab:
     """A loop, gunicorn with a log of its requests, and Flask's own server, which has one always."""
     made = make_lab(settings={"WEBLAB_PASSWORD": PASSWORD, "SECRET_KEY": KEY})
-    made.start_process("labkit.cli", ["--app", APP, "loop"])
-    how = [
-        "-k",
-        "gthread",
-        "--threads",
-        "20",
-        "--no-control-socket",
-        "--graceful-timeout",
-        "1",
-        "--access-logfile",
-        "-",
-    ]
-    made._wait_for_web(
-        made.port,
-        made.start_process(
-            "gunicorn", [*how, "--log-level", "debug", "-b", f"127.0.0.1:{made.port}", APP], WEBLAB_NO_THREAD=True
-        ),
-    )
-    flask = made.start_process("flask", ["--app", APP, "run", "--port", str(second_port)], WEBLAB_NO_THREAD=True)
-    made._wait_for_web(second_port, flask)
+    made.loop(app=APP)
+    made.web(app=APP, more=["--access-logfile", "-", "--log-level", "debug"])
+    made.threaded_web(app=APP, port=second_port, WEBLAB_NO_THREAD=True)
     made.wait_free()
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
@@ -13,10 +13,13 @@ from werkzeug.serving import make_server
 
 from tests.toy import GUARD
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
 
 @contextlib.contextmanager
-def served(app: Flask) -> Iterator[int]:
-    """Serve an app on a port of the loopback, a thread for each request; gives the port."""
+def served(app: WSGIApplication) -> Iterator[int]:
+    """Serve an app, or any other of WSGI, on a port of the loopback, a thread for each request; gives the port."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

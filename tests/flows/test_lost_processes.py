@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 import time
@@ -13,6 +12,7 @@ import pytest
 
 from tests.flows.harness import FlowLab
 from tests.flows.people import Student, eventually
+from tests.frozen import freeze, thaw
 
 NOTED = """
 import threading
@@ -136,7 +136,7 @@ def test_a_stopped_loop_that_wakes_up_late_lets_nothing_old_through(make_lab: Ca
     lab.web()
     lab.wait_free()
     student = lab.rlms.must_start("first", length=120, client={"write": "# first\r"}).enter()
-    os.kill(loop.pid, signal.SIGSTOP)
+    freeze(loop.pid)
     try:
         thread, answers = ask_in_background(student, "/ask?line=late&until=never&timeout=60")
         thread.join(30)
@@ -146,8 +146,9 @@ def test_a_stopped_loop_that_wakes_up_late_lets_nothing_old_through(make_lab: Ca
         assert second_loop.poll() is None
         status, answer = lab.rlms.start("second")
         assert status == 503, answer  # its devices' condition keeps everybody out
+        assert b"late" not in lab.boards[0].received()
     finally:
-        os.kill(loop.pid, signal.SIGCONT)
+        thaw(loop.pid)
     lab.wait_free()
     lab.rlms.must_start("second", client={"write": "# second\r"})
     received = lab.boards[0].wait_received(b"# second\r")

@@ -18,6 +18,7 @@ import pytest
 from labkit.sessions import EndStep, StartStep
 from tests.flows.harness import FlowLab
 from tests.flows.people import Rlms, eventually
+from tests.frozen import freeze, thaw
 
 FAST = {"LABKIT_RELEASE_TIMEOUT": 5, "LABKIT_DISPOSE_TIMEOUT": 10, "LABKIT_TASK_STOP": 5}
 HOW = ("killed", "stopped")
@@ -61,14 +62,14 @@ def test_a_start_whose_process_is_lost_is_ended_by_another(
         os.kill(worker, signal.SIGKILL)
         lab.kill(web)
     else:
-        os.kill(worker, signal.SIGSTOP)
+        freeze(worker)
     lab.wait_state(session_id, "expired")
     lab.wait_free()
     second = Rlms(second_port).must_start("second", client={"write": "# second\r"})
     lab.boards[0].wait_received(b"# second\r")
     if how == "stopped":
         paused.unlink()
-        os.kill(worker, signal.SIGCONT)
+        thaw(worker)
     starting.join(60)
     if how == "stopped":
         assert answer[0] != 200  # the student who waited is not let in to somebody else's bench
@@ -104,13 +105,13 @@ def test_an_ending_whose_process_is_lost_is_finished_by_another(
     student = lab.rlms.must_start("ada")
     assert lab.rlms.dispose(student.session_id)["message"] == "Deleting"
     eventually(lambda: lab.acts("paused"), what="the pause")
-    first.send_signal(signal.SIGKILL if how == "killed" else signal.SIGSTOP)
+    first.kill() if how == "killed" else freeze(first.pid)
     second = lab.loop(name="second", LABKIT_DEVICES="none")
     lab.wait_state(student.session_id, "expired")
     assert second.poll() is None
     if how == "stopped":
         paused.unlink()
-        first.send_signal(signal.SIGCONT)
+        thaw(first.pid)
     lab.wait_free()
     following = lab.rlms.must_start("next", client={"write": "# next\r"})
     received = lab.boards[0].wait_received(b"# next\r")
@@ -135,7 +136,7 @@ def test_an_ending_that_is_lost_in_the_middle_of_on_dispose_runs_it_again(
     student = lab.rlms.must_start("ada", client={"dispose_file": "go on"})
     lab.rlms.dispose(student.session_id)
     lab.boards[0].wait_received(b"# first 4\r")
-    first.send_signal(signal.SIGKILL if how == "killed" else signal.SIGSTOP)
+    first.kill() if how == "killed" else freeze(first.pid)
     second = lab.loop(name="second", LABKIT_DEVICES="none")
     lab.boards[0].wait_received(b"# second 4\r", 30)
     lab.tell("go on")

@@ -10,6 +10,7 @@ from labkit.store.processes import Processes
 from labkit.testing.store import StoreServer
 from tests.flows.harness import FlowLab
 from tests.flows.people import eventually
+from tests.frozen import freeze, thaw
 from tests.ports import chosen_port
 
 
@@ -81,7 +82,7 @@ def test_a_session_is_shown_again_and_ends_though_somebody_was_given_a_new_fence
     size = log.stat().st_size
     eventually(lambda: lab.rlms.dispose(first.session_id)["message"] == "Deleted")
     lab.wait_free()
-    loop.send_signal(signal.SIGSTOP)
+    freeze(loop.pid)
     try:
         lab.store_server.stop(signal.SIGKILL)
         with open(log, "r+b") as file:
@@ -89,7 +90,7 @@ def test_a_session_is_shown_again_and_ends_though_somebody_was_given_a_new_fence
         lab.store_server.start()
         claim(lab.store)
     finally:
-        loop.send_signal(signal.SIGCONT)
+        thaw(loop.pid)
     lab.wait_state(first.session_id, "expired")
     assert lab.sessions.touch(first.session_id, poll=False).reason == "lost"
 

@@ -17,6 +17,7 @@ from labkit_plugins.camera import capture as capture_module
 from labkit_plugins.camera import driver as driver_module
 from labkit_plugins.camera.grabber import Plan
 from labkit_plugins.camera.source import ProgramSource
+from tests.frozen import freeze
 from tests.left_behind import nothing_left_behind
 from tests.plugins.camera.conftest import NetworkCamera, RecordingLink, jpeg
 from tests.toy import wait_until
@@ -278,7 +279,7 @@ def test_no_program_is_begun_beside_one_that_cannot_be_ended(
     camera.watched("frames", True)
     link.wait_frames(1)
     (pid,) = programs()
-    os.kill(int(pid), signal.SIGSTOP)
+    freeze(int(pid))
     camera.close()
     for _ in range(3):  # the host makes a new driver for each attempt
         with pytest.raises(NoSignalError, match=rf"process {pid}, which read it, hangs in the kernel, where nothing"):
@@ -297,7 +298,7 @@ def test_close_ends_a_program_that_hangs(network_camera: NetworkCamera, open_cam
     camera.watched("frames", True)
     network_camera.wait_viewers(1)
     (pid,) = programs()
-    os.kill(int(pid), 19)  # SIGSTOP: it hears nothing any more, as in a driver that hangs
+    freeze(int(pid))  # it hears nothing any more, as in a driver that hangs
     camera.close()
     assert programs() == []
     assert not any(thread.name.startswith("camera") for thread in threading.enumerate())

@@ -21,6 +21,7 @@ from labkit_plugins.camera import CameraOptions, NoSignalError, SimulatedCamera
 from labkit_plugins.camera.painting import lamp_places
 from labkit_plugins.camera.source import SocketSource
 from labkit_plugins.gpio import GpioOptions, SimulatedGpio
+from tests.frozen import freeze, thaw
 from tests.left_behind import nothing_left_behind
 from tests.plugins.camera.conftest import RecordingLink, closing_twin, opened
 from tests.plugins.twin_ends import end_program
@@ -282,12 +283,12 @@ def test_scene_that_stands_still_is_offline_and_keeps_nobody(twin: SimulatedCame
             said.append(str(error))
 
     connecting = threading.Thread(target=connect_until_it_is_full, daemon=True)
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     try:
         connecting.start()
         connecting.join(30)
     finally:
-        os.kill(pid, signal.SIGCONT)
+        thaw(pid)
     assert said == ["The simulated camera of 'bench-1/camera' does not answer."]
     twin.watched("frames", True)
     link.wait_frames(1)

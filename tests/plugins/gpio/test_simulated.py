@@ -23,6 +23,7 @@ from labkit_plugins.gpio import Gpio, GpioOptions, SimulatedGpio, labkit_drivers
 from labkit_plugins.gpio.node import NODE
 from labkit_plugins.gpio.simulated import SimulatedLines
 from labkit_plugins.twins.control import PACKET, Control, ControlError, listen, short_address
+from tests.frozen import freeze, thaw
 from tests.plugins.gpio.conftest import FarEnd, RecordingLink, options
 from tests.plugins.twin_ends import end_program
 from tests.toy import wait_until
@@ -194,9 +195,9 @@ def stopped(twin: SimulatedGpio) -> Iterator[SimulatedGpio]:
     """A twin that is closed, whose chip is stopped until the test ends."""
     pid = twin.ask("hello")["pid"]
     twin.close()
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     yield twin
-    os.kill(pid, signal.SIGCONT)
+    thaw(pid)
     with ExitStack() as waiting:
         wait_until(lambda: waits_at(twin.control, waiting), "the chip to take connections again")
 

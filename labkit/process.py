@@ -62,6 +62,7 @@ class LabProcess:
         self._threads: list[LabThread] = []
         self._pid = 0
         self._hosted: dict[str, int] = {}
+        self._kept: dict[str, int] = {}
         self._roles: set[str] = set()
         self._news: list[NewsListener] = []
         self._gone: list[Callable[[], None]] = []
@@ -129,9 +130,18 @@ class LabProcess:
             self._hosted[bench] = fence
             self.saw_fence(fence)
 
-    def hosts_no_more(self, bench: str) -> None:
+    def keeps(self, bench: str, fence: int) -> None:
+        """Say with each beat that a device of a bench hangs here, so that no other machine opens it: this process has
+        claimed it under this fence, hosts it no more, and could not close it. That holds under each name it takes."""
         with self._lock:
             self._hosted.pop(bench, None)
+            self._kept[bench] = fence
+
+    def hosts_no_more(self, bench: str) -> None:
+        """Say nothing of a bench any more: its devices are closed, or another one's."""
+        with self._lock:
+            self._hosted.pop(bench, None)
+            self._kept.pop(bench, None)
 
     def saw_fence(self, fence: int) -> None:
         """Remember the highest fence: a store that knows less has gone back."""
@@ -143,7 +153,7 @@ class LabProcess:
             if self.running:
                 return
             if self._pid not in (0, os.getpid()):
-                self.id, self._hosted = self._new_id(), {}
+                self.id, self._hosted, self._kept = self._new_id(), {}, {}
                 self._news = [one for one in self._news if one in self._inherited]
                 self._gone = [one for one in self._gone if one in self._inherited]
                 self._roles = set()
@@ -201,10 +211,15 @@ class LabProcess:
 
     def _beat(self, *, first: bool) -> None:
         with self._lock:
-            hosted = dict(self._hosted)
+            hosted, kept = dict(self._hosted), dict(self._kept)
         before = self._clock.boottime()
         news = self._processes.beat(
-            self.id, first=first, roles=" ".join(sorted(self._roles)), highest_fence=self.highest_fence, benches=hosted
+            self.id,
+            first=first,
+            roles=" ".join(sorted(self._roles)),
+            highest_fence=self.highest_fence,
+            benches=hosted,
+            kept=kept,
         )
         if news is None:
             self._rename()
@@ -217,6 +232,7 @@ class LabProcess:
     def _rename(self) -> None:
         log.warning("process was taken for gone process=%s silent=%.1f", self.id, self.silent_for)
         with self._lock:
+            self._kept |= self._hosted  # they are open still, until each is given up
             self.id, self._hosted = self._new_id(), {}
         for listener in list(self._gone):
             _told(listener)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from labkit.process import LabProcess
 from labkit.store.connection import Store
 from labkit.store.processes import BeatNews, Processes
 from labkit.testing.store import StoreServer
+from tests.frozen import freeze, thaw
 from tests.toy import NoThread, wait_until
 
 CHILD = """\
@@ -212,9 +212,9 @@ def test_stopped_process_wakes_up_under_a_new_name(store: Store, store_server: S
         old = child.stdout.readline().strip()
         processes = Processes(store)
         assert processes.with_role("host") == old
-        child.send_signal(signal.SIGSTOP)
+        freeze(child.pid)
         wait_until(lambda: not processes.with_role("host"), "the silence")
-        child.send_signal(signal.SIGCONT)
+        thaw(child.pid)
         new = child.stdout.readline().strip()
         assert new
         assert new != old
@@ -267,3 +267,28 @@ def test_forked_child_starts_anew_though_its_first_beat_fails_and_its_parent_goe
         check=True,
         timeout=60,
     )
+
+
+def test_what_a_renamed_process_hosted_stays_its_machines_until_it_is_closed(store: Store, process: LabProcess) -> None:
+    process.start()
+    process.hosts("bench-1", 7)
+    before = process.id
+    store.command("HSET", store.keys["bench_host"], "bench-1", f"{before} 7 my-pi 1.0")
+    store.command("ZREM", store.keys["processes"], before)
+    process.nudge()
+    wait_until(lambda: process.id != before, "its new name")
+
+    def seen() -> float:
+        (host,) = store.command("HMGET", store.keys["bench_host"], "bench-1")
+        name, fence, machine, at = host.decode().split()
+        assert (name, fence, machine) == (before, "7", "my-pi"), "its sessions would find the new one"
+        return float(at)
+
+    wait_until(lambda: seen() > 1.0, "a beat that speaks of it")
+    process.hosts_no_more("bench-1")
+    store.command("HSET", store.keys["bench_host"], "bench-1", f"{before} 7 my-pi 1.0")
+    process.nudge()
+    name = process.id
+    last = float(store.command("ZSCORE", store.keys["processes"], name))
+    wait_until(lambda: float(store.command("ZSCORE", store.keys["processes"], name)) > last, "the next beat")
+    assert seen() == 1.0

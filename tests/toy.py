@@ -100,6 +100,7 @@ class Toy(Driver[ToyOptions]):
         self.world.do("open")
 
     def close(self) -> None:
+        self._wait_at("close")
         if self.is_open:
             self.is_open = False
             self.world.do("close")
@@ -117,11 +118,14 @@ class Toy(Driver[ToyOptions]):
             self._blocking = False
             self._blocked.notify_all()
 
-    def _pass(self, what: str) -> None:
+    def _wait_at(self, what: str) -> None:
         gate = self.world.gates.get(what)
         if gate is not None:
             self.world.do(f"{what} hangs")
             assert gate.wait(GUARD)
+
+    def _pass(self, what: str) -> None:
+        self._wait_at(what)
         if what in self.world.failing:
             raise self.world.failing[what]
 

@@ -20,7 +20,7 @@ LOOK_SECONDS = 0.1
 class Closing:
     """The way of a host's benches back. forget: is told of each that is closed, or kept because a device of it hangs.
 
-    kept: those by name. They stay locked: nobody may open what is still open here.
+    kept: those by name. They stay locked, and this machine's: nobody may open what is still open here.
     """
 
     def __init__(self, reservations: Reservations, forget: Callable[[HostedBench], None]):
@@ -72,12 +72,13 @@ class Closing:
         log.info("bench given up bench=%s reason=%s", bench.name, why)
         bench.lock.close()
 
-    def let_go(self) -> None:
-        """Unlock the benches whose threads have come back after all."""
-        for name, bench in list(self.kept.items()):
-            if not bench.alive:
-                bench.lock.close()
-                del self.kept[name]
+    def let_go(self) -> Sequence[str]:
+        """Unlock the benches whose threads have come back after all. Returns their names."""
+        back = [bench for bench in self.kept.values() if not bench.alive]
+        for bench in back:
+            bench.lock.close()
+            del self.kept[bench.name]
+        return [bench.name for bench in back]
 
 
 def as_they_close(benches: Sequence[HostedBench], seconds: float) -> Iterator[HostedBench]:

@@ -238,7 +238,7 @@ class DeviceRunner:
     def _guarded(self, job: Job) -> None:
         """Do a job. One that fails as nobody foresaw leaves nothing open, nothing ok, and nobody waiting."""
         if not job.done(self.name):
-            self._upkeep.failed(self._hold.releasing)
+            self._upkeep.failed(self.fence, self._hold.releasing)
             if job.call is not None:
                 self._port.reply(job.call, lost_in_driver(job.call, UNFORESEEN))
 
@@ -336,7 +336,7 @@ class DeviceRunner:
     def _advance(self, command: Command, operation: Operation) -> None:
         failure = self._commands.advance(command, operation)
         if isinstance(failure, DeviceOfflineError):
-            self._upkeep.gone(text_of(failure), blame_for(failure))
+            self._upkeep.gone(self.fence, text_of(failure), blame_for(failure))
 
     # -- upkeep
 
@@ -372,7 +372,7 @@ class DeviceRunner:
 
     def _unplugged(self, opening: int, reason: str) -> None:
         """A driver says so, on any thread."""
-        self._later(lambda: self._upkeep.gone(reason, UNPLUGGED) if self._state.is_open(opening) else None)
+        self._later(lambda: self._upkeep.gone(self.fence, reason, UNPLUGGED) if self._state.is_open(opening) else None)
 
     def _shut(self) -> None:
         """The end of the host: make safe if open, close; calls that never began are told so."""

@@ -210,13 +210,16 @@ class Host:
             lost, self._lost = self._lost, set()
             names = [name for name, bench in self._benches.items() if (name, bench.claim) in lost]
             self._drop(names, "its bench was claimed by another host", 15.0)
-        self._closing.let_go()
-        for bench in list(self._benches.values()):
+        for name in self._closing.let_go():
+            self._process.hosts_no_more(name)
+            self._tidied = False  # it may be declared no more
+        for bench in [*self._benches.values(), *self._closing.kept.values()]:
             bench.enforce()
         if not self._silent:
             self._follow_declarations()
         if not self._tidied and not self._silent:
-            self._store.reservations.forget_undeclared(self._settings.machine_name, self._catalog.benches)
+            here = {*self._catalog.benches, *self._closing.kept}
+            self._store.reservations.forget_undeclared(self._settings.machine_name, here)
             self._tidied = True
         for runner in self._reports.unsaid():
             if not self._silent and not runner.telling.locked():  # else somebody is telling, and waits for the store
@@ -291,7 +294,10 @@ class Host:
                 self.report(runner)
         with self._lock:
             self._benches.pop(bench.name, None)
-        self._process.hosts_no_more(bench.name)
+        if bench.name in self._closing.kept:
+            self._process.keeps(bench.name, bench.claim)
+        else:
+            self._process.hosts_no_more(bench.name)
 
     # -- calls
 

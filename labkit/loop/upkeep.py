@@ -71,7 +71,7 @@ class Upkeep:
     def reopen(self, fence: int, releasing: int) -> None:
         """Close and open the device. releasing: the fence of a release that is dealt with by that, 0: none."""
         self._commands.end("its device was opened anew")
-        self._state.shut()
+        self._close(fence)
         self.secure("opening", fence, OPEN_SECONDS)
         self._state.deal_with(releasing)
         self._report()
@@ -115,20 +115,25 @@ class Upkeep:
         self._state.set(Condition.OFFLINE, OPENING)
         self._report()
 
-    def gone(self, reason: str, blame: Blame) -> None:
+    def gone(self, fence: int, reason: str, blame: Blame) -> None:
         """The device was unplugged: close it. It is tried again by itself."""
         self._commands.end(f"its device went offline: {reason}")
-        self._state.shut()
+        self._close(fence)
         self._state.set(Condition.OFFLINE, reason, blame)
         self._report()
 
-    def failed(self, releasing: int) -> None:
+    def _close(self, fence: int) -> None:
+        """Close it where it is open: an operation like any other, for a driver may hang in that, too."""
+        with self._occupation.during("closing", fence, self._safe_seconds):
+            self._state.shut()
+
+    def failed(self, fence: int, releasing: int) -> None:
         """What was done with the device ended as nobody foresaw: close it, and try it again like any that is faulty.
 
         releasing: the fence of a release that waits for its end, 0: none.
         """
         self._unsafe = UNFORESEEN
-        self._state.shut()
+        self._close(fence)
         self._state.set(Condition.FAULTY, UNFORESEEN, Blame.DRIVER, dealt_with=releasing)
         self._report()
 

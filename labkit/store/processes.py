@@ -68,10 +68,22 @@ class Processes:
             )
 
     def beat(
-        self, process: str, *, first: bool, roles: str, highest_fence: int, benches: Mapping[str, int]
+        self,
+        process: str,
+        *,
+        first: bool,
+        roles: str,
+        highest_fence: int,
+        benches: Mapping[str, int],
+        kept: Mapping[str, int] | None = None,
     ) -> BeatNews | None:
-        """Beat once. None: this process was silent for too long and counts as gone; it must take a new name."""
+        """Beat once. None: this process was silent for too long and counts as gone; it must take a new name.
+
+        benches: those that it hosts -> the fence of the claim. kept: those that it has given up but for a device that
+        hangs in it; no other machine gets them.
+        """
         hosted = [f"{bench}={fence}" for bench, fence in benches.items()]
+        hosted += [f"{bench}~{fence}" for bench, fence in (kept or {}).items()]
         answer = self._store.run("beat", process, "1" if first else "", roles, highest_fence, *hosted)
         if text(answer[0]) == "gone":
             return None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from labkit.store.connection import Store
+from labkit.devices.catalog import catalog_of
+from labkit.devices.plugins import Plugins
+from labkit.store.connection import Store, text
 from labkit.threads import LabThread
 from tests.kernel_wait import KernelWait
 from tests.loop.host_bench import HostBench, Node
@@ -40,6 +43,49 @@ def test_bench_whose_device_hangs_is_kept_locked_until_it_comes_back(
     assert lab.world.open_now == 1
 
 
+@pytest.mark.parametrize(
+    "why",
+    ["its declaration was changed", "it is declared no more", "its host was taken for dead", "the store has been away"],
+)
+def test_bench_whose_device_hangs_stays_with_its_machine(lab: HostBench, impatient: None, why: str) -> None:
+    """Else another machine would open, some seconds later, what hangs here and may go on at any time."""
+    node = Node(lab, release_timeout=0.1).up()
+    lab.wait_ok()
+    lab.world.hold("make_safe")
+    before = node.process.id
+    if why == "it is declared no more":
+        node.host.use(catalog_of([], Plugins()))
+    elif why == "its host was taken for dead":
+        lab.store.command("ZREM", lab.store.keys["processes"], before)
+        node.process.nudge()
+    else:
+        if why == "its declaration was changed":
+            assert lab.reservations.leave_idle_bench("bench-1", node.host.benches["bench-1"].claim)
+        dropping = LabThread("drop", lambda _: node.host._drop(["bench-1"], why, 600.0))
+        dropping.start()
+    wait_until(lambda: node.host._closing.kept, "the bench to be kept")
+    assert (node.process.id == before) == (why != "its host was taken for dead")
+    for _ in range(2):
+        node.process.nudge()
+        wait_until(partial(_seen_after, lab, _seen(lab)), "a beat that speaks of it")
+        assert node.host._closing.kept, "only its next claim was seen"
+    assert lab.wait_condition("faulty").blame == "driver"
+    node.host.use(catalog_of(lab.declarations, Plugins()))
+    lab.world.let_go()
+    wait_until(lambda: node.host._wake.set() or node.host.benches, "the bench")  # type: ignore[func-returns-value]
+    lab.wait_ok()
+    assert (lab.world.open_now, node.process._kept) == (1, {})
+
+
+def _seen(lab: HostBench) -> float:
+    """When the store last heard of the bench's host."""
+    return float(text(lab.store.command("HGET", lab.store.keys["bench_host"], "bench-1")).split()[-1])
+
+
+def _seen_after(lab: HostBench, moment: float) -> bool:
+    return _seen(lab) > moment
+
+
 def test_host_wants_replacement_only_when_nothing_is_in_use(lab: HostBench, impatient: None) -> None:
     node = Node(lab).up()
     lab.wait_ok()
@@ -52,6 +98,35 @@ def test_host_wants_replacement_only_when_nothing_is_in_use(lab: HostBench, impa
     lab.wait_condition("faulty")
     wait_until(lambda: lab.device().hold == "none", "the release")
     wait_until(lambda: node.host.wants_replacement, "the wish")
+
+
+def test_closing_that_hangs_after_an_unplug_is_noticed_like_any_hanging(lab: HostBench, impatient: None) -> None:
+    node = Node(lab, release_timeout=0.1).up()
+    lab.wait_ok()
+    gate = lab.world.hold("close")
+    lab.world.toys[-1].link.lost("it is unplugged")
+    found = lab.wait_condition("faulty")
+    assert "closing hangs" in found.reason
+    assert found.blame == "driver"
+    wait_until(lambda: node.host.wants_replacement, "the wish")
+    del lab.world.gates["close"]
+    gate.set()
+    lab.wait_ok()
+    assert (lab.world.open_now, node.host.stuck) == (1, [])
+
+
+def test_limits_hold_on_a_bench_that_is_kept_too(lab: HostBench, impatient: None) -> None:
+    node = Node(lab, release_timeout=600.0).up()
+    lab.wait_ok()
+    (runner,) = node.host.runners
+    lab.world.hold("make_safe")
+    node.host._drop(["bench-1"], "test", 0.1)
+    assert not runner.stuck
+    now = runner._occupation.now
+    assert now is not None
+    now.until = 0.0
+    wait_until(lambda: runner.stuck, "the end of its time")
+    assert "making safe hangs" in lab.wait_condition("faulty").reason
 
 
 def test_host_wants_no_replacement_while_a_thread_hangs_in_the_kernel(

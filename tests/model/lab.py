@@ -140,13 +140,16 @@ class Lab:
         roles: str = "",
         fence: int = 0,
         benches: dict[str, int] | None = None,
+        kept: dict[str, int] | None = None,
     ) -> bool:
         """One beat, on time or late. Returns False where the process counts as gone."""
         facts, benches = self.facts, benches or {}
         seen = Seen(self.store)
         known = int(seen.hash("lab").get("fence", "0"))
         back = fence > known
-        news = self.processes.beat(process, first=first, roles=roles, highest_fence=fence, benches=benches)
+        news = self.processes.beat(
+            process, first=first, roles=roles, highest_fence=fence, benches=benches, kept=kept
+        )  # fmt: skip
         if not first and not self.alive(process):
             assert news is None, "a process that was taken for dead goes on under its name"
             return False
@@ -155,6 +158,9 @@ class Lab:
         assert (news.queued_tasks, news.urgent_tasks) == (len(facts.queue) + len(facts.urgent), len(facts.urgent))
         self._hears_what_is_due(process, news)
         self._hears_of_its_benches(process, news, benches)
+        for name, claim in (kept or {}).items():
+            if name in facts.benches and facts.benches[name].claim == claim:
+                facts.benches[name].seen, self.heard_of[name] = self.now, self.elapsed
         facts.fence = max(facts.fence, fence)
         facts.beats[process] = self.now
         facts.roles[process] = roles

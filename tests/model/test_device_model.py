@@ -72,6 +72,17 @@ class DeviceMachine(LabMachine):
         self.tick()
         self.d.claim(bench, self.slots[1], THERE, DEVICES)
 
+    @rule(data=st.data(), slot=st.sampled_from(SLOTS), waits=st.sampled_from([TICK, SILENCE - 2 * TICK]))
+    def beat_keeping(self, data: st.DataObject, slot: int, waits: float) -> None:
+        """A process says that a device hangs in it; another machine waits for the bench."""
+        self.tick()
+        name, claim = self.any_claim(data)
+        process = self.slots[slot]
+        if not self.lab.beat(process, roles=self.roles, fence=self.knows(process), kept={name: claim}):
+            self.renamed(slot)
+        self.lab.pass_time(waits)
+        self.d.claim(name, self.any_process(data), THERE, DEVICES)
+
     @rule(
         data=st.data(), condition=st.sampled_from([Condition.OK, Condition.OK, *Condition]),
         dealt=st.sampled_from(["none", "its own", "before", "all"]), reason=some_reason,

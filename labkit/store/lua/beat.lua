@@ -1,5 +1,6 @@
 -- One beat of a process, and all the news for it: what is due, who is gone, the holds of the benches that it hosts.
--- ARGV: time, process, first ('1' or ''), roles, highest fence it knows, 'bench=fence' it hosts ...
+-- ARGV: time, process, first ('1' or ''), roles, highest fence it knows, 'bench=fence' it hosts ...,
+--       'bench~fence' that it has given up, but whose device hangs in it
 -- Returns: {gone} (it was silent too long: it must take a new name) |
 --          {ok, now, went back ('1' or ''), tasks queued, urgent ones of them, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, until when that is live, ...}, {bench in maintenance, reason, ...}, when somebody began to look at frames, {device, condition, ...}}
 --@include benches
@@ -31,13 +32,18 @@ for _, ahead in ipairs(redis.call("ZRANGEBYSCORE", K.processes, "(" .. stamp(now
 end
 local benches, holds, mine, maintained, conditions = {}, {}, {}, {}, {}
 for i = 6, #ARGV do
-  local bench, fence = string.match(ARGV[i], "^(.-)=(.*)$")
+  local bench, what, fence = string.match(ARGV[i], "^(.-)([=~])(.*)$")
   local host = host_of(bench)
-  local ok = host.process == process and host.fence == fence
-  benches[#benches + 1] = bench
-  benches[#benches + 1] = ok and "ok" or "lost"
-  if ok then
-    mine[#mine + 1] = { bench, table.concat({ process, fence, host.machine, stamp(now) }, " ") }
+  local kept = what == "~"
+  local ok = host.fence == fence and (kept or host.process == process)
+  if not kept then
+    benches[#benches + 1] = bench
+    benches[#benches + 1] = ok and "ok" or "lost"
+  end
+  if ok then -- a kept one stays under the name that its process had: nobody gets it, and it stays with its machine
+    mine[#mine + 1] = { bench, table.concat({ host.process, fence, host.machine, stamp(now) }, " ") }
+  end
+  if ok and not kept then
     local service = service_of(bench)
     if service and service.word == "maintenance" then
       maintained[#maintained + 1] = bench

@@ -13,6 +13,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,8 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
     """One WebSocket. One thread receives; any may send, a whole message at a time.
 
     patience: seconds without a sign of the browser, which is asked for one now and then, after which it has gone: a
-    machine that was put to sleep says nothing, and TCP waits for it for a quarter of an hour.
+    machine that was put to sleep says nothing, and TCP waits for it for a quarter of an hour. So long it may take for
+    one message, too; who reads nothing would hold up for ever who sends to it.
     """
 
     connected: bool
@@ -44,20 +46,28 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
 
     def __init__(self, environ: Mapping[str, Any], max_message_size: int, patience: float):
         self._sending = threading.Lock()
+        self._patience = patience
         super().__init__(
             _uncompressed(environ), receive_bytes=_RECEIVE_BYTES, max_message_size=max_message_size,
             thread_class=_NoThread,
         )  # fmt: skip
-        limit = time_value(patience)
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)  # not `settimeout`: that is for sending, too
+        limit = time_value(patience)  # not `settimeout`, which makes a call of the kernel into two
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def send(self, data: str | bytes) -> None:
-        """Send one message; blocks while the browser does not read. Errors: `ConnectionClosed`, OSError."""
+        """Send one message; blocks while the browser does not read, and ends the link where that takes too long.
+
+        Errors: `ConnectionClosed`, OSError."""
         if not self.connected:
             raise simple_websocket.ConnectionClosed(self.close_reason, self.close_message)
         opcode, payload = (_FINAL_BYTES, data) if isinstance(data, bytes) else (_FINAL_TEXT, data.encode())
-        with self._sending:
-            _send_whole(self.sock, [_head(opcode, len(payload)), payload])
+        try:
+            with self._sending:
+                _send_whole(self.sock, [_head(opcode, len(payload)), payload], self._patience)
+        except OSError:
+            self.end()  # half a message may have gone
+            raise
 
     def receive(self, timeout: float | None = None) -> str | bytes:
         """The next message; blocks until it is there (`timeout` means nothing). Errors: `ConnectionClosed`."""
@@ -137,13 +147,17 @@ def _head(opcode: int, length: int) -> bytes:
     return _MIDDLE.pack(opcode, 126, length) if length < 65536 else _LONG.pack(opcode, 127, length)
 
 
-def _send_whole(sock: socket.socket, parts: list[bytes]) -> None:
-    """Give all of it to the kernel, in one call where it takes that."""
+def _send_whole(sock: socket.socket, parts: list[bytes], patience: float) -> None:
+    """Give all of it to the kernel, in one call where it takes that. Errors: OSError, also where it takes too long."""
     if isinstance(sock, ssl.SSLSocket):
         sock.sendall(b"".join(parts))
         return
+    until = time.monotonic() + patience
     sent = sock.sendmsg(parts)
     for part in parts:
-        if sent < len(part):
-            sock.sendall(memoryview(part)[sent:])
+        left = memoryview(part)[sent:]
+        while left:
+            if time.monotonic() > until:
+                raise TimeoutError("The browser does not read.")
+            left = left[sock.send(left) :]
         sent = max(0, sent - len(part))

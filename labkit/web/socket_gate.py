@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import re
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +19,7 @@ import wsproto
 from engineio.async_drivers._websocket_wsgi import SimpleWebSocketWSGI
 from socketio.packet import ACK, BINARY_EVENT, CONNECT, DISCONNECT, EVENT, Packet
 
+from labkit.threads import LabThread
 from labkit.web.link import Link
 from labkit.web.places import RETRY_AFTER, Places
 from labkit.web.visitors import VISIT, Verdict, Visit, Visitors
@@ -24,6 +27,11 @@ from labkit.web.visitors import VISIT, Verdict, Visit, Visitors
 log = logging.getLogger("labkit.sockets")
 
 MOST_ATTACHMENTS = 16
+MOST_WAITING, MOST_WAITING_BYTES, FEW = 1_000, 8_000_000, 32
+"""Messages, and bytes in more than a few of them, that wait to be sent to a page that goes on asking: beyond this it is
+let go. What feeds send waits for acknowledgements, so a page that reads never comes near."""
+GOODBYE_SECONDS = 2.0
+"""For so long a connection that is to be closed goes on sending what its page was to be told."""
 MOST_LEVELS = 200
 """Lists and objects within each other, in one event: what is nested deeper can't be taken apart safely."""
 
@@ -108,12 +116,15 @@ class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no typ
     _missing = 0
     """Attachments that the last event has announced, and that did not come yet."""
     _visit: Visit
+    _end: LabThread | None = None
 
     def __call__(self, environ: Mapping[str, Any], start_response: Any) -> Any:
         self.ws = Link(environ, **self.server_args)
         self._visit = environ[VISIT]
         answer = self.app(self)
         self.ws.end()  # Flask's own server would wait on it for the next request
+        if self._end is not None:
+            self._end.stop()
         if self.ws.mode in _ENDS:
             raise _ENDS[self.ws.mode]
         return answer
@@ -126,14 +137,34 @@ class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no typ
         price = self._price(frame)
         if price is None:
             log.info("socket was closed: it sent what makes no sense bytes=%d", len(frame))
+            self._let_go()
             return None
         verdict = self._visit.ask(price + len(frame) / _BYTES_FOR_ONE, len(self.ws.input_buffer))
         if verdict is Verdict.END:
             log.warning("socket was closed: it did not come in, or sent on and on while it was refused")
+            self._let_go()
+            return None
+        if too_much_waits(self.app.__self__.queue):
+            log.warning("socket was closed: it asks on and on, and does not read the answers")
+            self.ws.end()
             return None
         if isinstance(frame, str):  # what belongs to an event shares its fate
             self._visit.refused = verdict is Verdict.REFUSE
         return frame
+
+    def _let_go(self) -> None:
+        """Of a thread that sends still, too: the library waits for that one, and the browser may not read. What it was
+        told before is sent first, for a moment."""
+
+        def end(stopping: threading.Event) -> None:
+            stopping.wait(GOODBYE_SECONDS)
+            self.ws.end()
+
+        self._end = LabThread("socket-end", end)
+        try:
+            self._end.start()
+        except RuntimeError:  # no thread can be had
+            self.ws.end()
 
     def _price(self, frame: str | bytes) -> float | None:
         """What a frame costs, beside its bytes; None: it makes no sense."""
@@ -152,6 +183,16 @@ class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no typ
         if self._missing and not self._visit.is_in:  # the library below fails at that
             return None
         return packet_price(packet) if packet_makes_sense(packet) else None
+
+
+def too_much_waits(unsent: queue.Queue[Any]) -> bool:
+    """Whether more packets wait to be sent than a page that reads ever has before it."""
+    count = unsent.qsize()
+    if count <= FEW:
+        return False
+    with unsent.mutex:
+        size = sum(len(packet.data or "") for packet in unsent.queue if packet is not None)
+    return count > MOST_WAITING or size > MOST_WAITING_BYTES
 
 
 def packet_price(packet: Any) -> float:

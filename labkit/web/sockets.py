@@ -198,13 +198,16 @@ class LabSockets:
     def _drop(self, sid: str) -> None:
         transport = self._transports.pop(sid, None)
         if transport is not None:
-            # closing waits for what is still to be sent, and a browser may have stopped reading
-            LabThread("socket-drop", lambda _: self._close_socket(sid, transport)).start()
+            LabThread("socket-drop", lambda _: self._close_socket(sid, transport)).start()  # it tells who listens
 
     def _close_socket(self, sid: str, transport: str) -> None:
+        """Say good-bye. What is still to be sent is sent first, by the connection's own thread, as long as the link has
+        patience with a browser that does not read: nobody else waits for that."""
         try:
+            socket = self._server.eio.sockets.get(transport)
             self._server.disconnect(sid)
-            self._server.eio.disconnect(transport)
+            if socket is not None:
+                socket.close(wait=False)
         except (EngineIOError, KeyError):
             log.debug("socket was gone already")
 

@@ -76,6 +76,11 @@ def receive_all(link: Link) -> None:
         link.receive()
 
 
+def send_on_and_on(link: Link) -> None:
+    for _ in range(1000):
+        link.send(bytes(1_000_000))
+
+
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     made = Pair()
@@ -190,6 +195,28 @@ def test_who_sends_to_a_browser_that_stopped_reading_is_let_go_when_it_is_gone(p
         pair.link.receive()
     assert failed.wait(GUARD)
     sending.join(GUARD)
+
+
+@pytest.mark.parametrize("trickles", [False, True])
+def test_who_sends_to_a_browser_that_does_not_read_waits_only_so_long(trickles: bool) -> None:
+    """Also where it takes a little now and then, and where nobody receives from it any more."""
+    pair, over = Pair(patience=0.3), threading.Event()
+
+    def read_a_little() -> None:
+        while not over.wait(0.05):
+            pair.browser.recv(20_000)
+
+    reading = threading.Thread(target=read_a_little)
+    if trickles:
+        reading.start()
+    with pytest.raises((BlockingIOError, TimeoutError)):
+        send_on_and_on(pair.link)
+    over.set()
+    if trickles:
+        reading.join(GUARD)
+    with pytest.raises(simple_websocket.ConnectionClosed):
+        pair.link.receive()
+    pair.close()
 
 
 @pytest.mark.parametrize("option", [socket.SO_RCVTIMEO, 66])

@@ -5,13 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import queue
+import socket
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import websocket
+from engineio.packet import MESSAGE, NOOP, Packet
 
-from labkit.web import rates, visitors
+from labkit.web import rates, socket_gate, visitors
+from labkit.web.link import _send_whole
 from labkit.web.sockets import MOST_UNSENT, LabSockets
 from tests.small_lab import MakeLab, SmallLab
 from tests.toy import GUARD, wait_until
@@ -20,6 +27,10 @@ from tests.web.socket_lab import Browser
 from tests.web.test_socket_gate import PATH, ends, raw
 
 WRITE = '421["call",{"device":"toy","command":"write","args":[1]}]'
+
+LITTLE_ROOM = (socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+"""For a page that does not read. By itself a kernel finds more and more room, up to what the machine says: 32 MB here
+and 6 MB there."""
 
 
 class Served:
@@ -36,7 +47,7 @@ class Served:
     def link(self, session: str, *, come_in: bool = True) -> websocket.WebSocket:
         """A WebSocket that speaks frames."""
         where = f"ws://127.0.0.1:{self.port}{PATH}"
-        link = websocket.create_connection(where, cookie=self.cookie(session), timeout=GUARD)
+        link = websocket.create_connection(where, cookie=self.cookie(session), timeout=GUARD, sockopt=[LITTLE_ROOM])
         self._stack.callback(link.shutdown)
         assert link.recv().startswith("0{")
         if come_in:
@@ -243,6 +254,74 @@ def test_messages_that_wait_for_a_page_are_counted(serve: Callable[..., Served])
     link.shutdown()
     wait_until(lambda: not found._transports)
     assert found._unsent(sid) == 0
+
+
+@pytest.mark.parametrize("frame", ["9", '427["poll"]', "5"])
+def test_page_that_does_not_read_and_goes_on_asking_is_let_go(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, frame: str
+) -> None:
+    """Whatever it sends then, the thread that sends to it and its place are free at once."""
+    monkeypatch.setattr(socket_gate, "MOST_WAITING", MOST_UNSENT)
+    served = serve()
+    link = served.link(served.lab.start())
+    found = sockets_of(served)
+    (sid,) = found._transports
+    fill(found, sid)
+    assert found.places._taken == 1
+    link.send(frame)
+    wait_until(lambda: found.places._taken == 0, "the end of the connection")
+    assert frame == "9" or "does not read" in caplog.text
+
+
+def test_session_that_ends_frees_the_place_of_a_page_that_does_not_read(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labkit.web.sockets.PONG_SECONDS", 4.0)
+    monkeypatch.setattr("labkit.web.sockets.PING_SECONDS", 1.0)
+    served = serve()
+    session = served.lab.start()
+    link = served.link(session)
+    found = sockets_of(served)
+    (sid,) = found._transports
+    fill(found, sid)
+    found._drop(sid)
+    wait_until(lambda: found.places._taken == 0, "its place")
+    wait_until(lambda: not any(thread.name == "socket-drop" for thread in threading.enumerate()), "the thread's end")
+    assert link.connected
+
+
+def test_what_waits_for_a_page_is_too_much_by_number_or_by_size() -> None:
+    waiting: queue.Queue[Any] = queue.Queue()
+    for _ in range(socket_gate.FEW):
+        waiting.put(Packet(MESSAGE, b"x" * 1_000_000))
+    assert not socket_gate.too_much_waits(waiting), "a few may be large"
+    waiting.put(None)
+    assert socket_gate.too_much_waits(waiting)
+    waiting = queue.Queue()
+    for _ in range(socket_gate.MOST_WAITING):
+        waiting.put(Packet(NOOP))
+    assert not socket_gate.too_much_waits(waiting)
+    waiting.put(Packet(NOOP))
+    assert socket_gate.too_much_waits(waiting)
+
+
+def fill(found: LabSockets, sid: str) -> None:
+    """Have more wait for a page that does not read than it may, besides what its thread has taken to send it."""
+    calm = 0
+    while calm < 5:  # the thread that sends has got its turn, and waits: all that the kernel has room for is there
+        waiting = found._unsent(sid)
+        assert sid in found._transports, "the page was let go before there was too much for it"
+        if waiting <= 2 * MOST_UNSENT:
+            found._send(sid, "feed", {"data": "x" * 60_000})
+            calm = 0
+            continue
+        time.sleep(0.1)
+        calm = calm + 1 if found._unsent(sid) == waiting and somebody_sends() else 0
+
+
+def somebody_sends() -> bool:
+    """Whether a thread hands a message to the kernel, or waits there for room."""
+    return any(frame.f_code is _send_whole.__code__ for frame in sys._current_frames().values())
 
 
 def sockets_of(served: Served) -> LabSockets:

@@ -93,6 +93,13 @@ def enter_request(lab: Lab, *, poll: bool) -> SessionRecord | None:
     return record
 
 
+def enter_anew(lab: Lab) -> None:
+    """Read and bind the session that was put into the cookie just now: until here this request was the one's before."""
+    leave_request()
+    g.pop(_RECORD, None)
+    enter_request(lab, poll=False)
+
+
 def leave_request(_: BaseException | None = None) -> None:
     """Unbind the request's session."""
     token = g.pop(_TOKEN, None)

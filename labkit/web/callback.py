@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from labkit.errors import StoreUnavailableError
 from labkit.lab import Lab
 from labkit.store.sessions import SessionState
-from labkit.web.access import away, enter_request, forbidden
+from labkit.web.access import away, enter_anew, enter_request, forbidden
 from labkit.web.origin import changes_from_elsewhere
 
 log = logging.getLogger("labkit.web")
@@ -63,6 +63,10 @@ class CallbackRoutes:
             except RuntimeError:  # Flask's own, without a key; the process that started the session has one
                 log.error("user was not let in: this process has no SECRET_KEY")
                 return _private(make_response(_NO_SECRET_KEY, 503))
+            try:
+                enter_anew(self._lab)
+            except StoreUnavailableError:
+                return away(self._lab)
         return _private(redirect(self._lab.hooks.initial_url()))
 
     def _let_in(self, session_id: str) -> None:

@@ -72,6 +72,7 @@ class PretendedLab:
         self.states: dict[str, Any] = {}  # state feeds, of any device: the last value
         self.panels = {"broken": BROKEN_PANEL}
         self.watching: set[str] = set()
+        self.refuse_feeds = ""  # the kind of the error that a subscription is answered with; empty: it is not
         self.refuse = ""  # why connections are refused; empty: they are not
         self.app = self._make_app()
         self.sockets = SocketIO(
@@ -216,6 +217,8 @@ class PretendedLab:
 
     def _on_subscribe(self, message: dict[str, Any]) -> dict[str, Any]:
         self.events.append(("subscribe", message))
+        if self.refuse_feeds:
+            return {"ok": False, "error": {"kind": self.refuse_feeds, "message": "Not at this moment."}}
         sid = request.sid  # type: ignore[attr-defined]
         if message["feed"] == "frames":
             return {"ok": True}

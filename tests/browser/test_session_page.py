@@ -108,12 +108,33 @@ def test_feed_is_acknowledged_up_to_what_was_shown(page: Page, lab: PretendedLab
 
 def test_question_of_the_board_is_answered_once_and_never_from_old_text(page: Page, lab: PretendedLab) -> None:
     enter(page, lab)
-    lab.say("\x1b[5n")
-    until(page, lambda: b"\x1b[0n" in lab.written)
+    lab.say("\x1b]11;?\x1b\\\x1b[?2004$p\x1bP$qm\x1b\\\x1b[c\x1b[5n")
+    until(page, lambda: b"".join(lab.written).endswith(b"\x1b[0n"))
+    said = b"".join(lab.written)
+    assert b"\x1b]11;rgb:" in said
+    assert b"\x1b[?2004;" in said
     lab.written.clear()
     enter(page, lab)
     page.keyboard.type("!")
     until(page, lambda: lab.written == [b"!"])
+
+
+@pytest.mark.parametrize("kind", ["StoreUnavailableError", "TooManyEvents"])
+def test_feed_that_is_refused_for_the_moment_is_asked_for_again(page: Page, lab: PretendedLab, kind: str) -> None:
+    lab.refuse_feeds = kind
+    page.goto(f"{lab.url}/labkit/page")
+    until(page, lambda: any(event == "subscribe" for event, _ in lab.events))
+    lab.refuse_feeds = ""
+    lab.say("here again\r\n")
+    shows(page, "here again")
+
+
+def test_feed_that_is_refused_for_good_is_not_asked_for_again(page: Page, lab: PretendedLab) -> None:
+    lab.refuse_feeds = "WebLabError"
+    page.goto(f"{lab.url}/labkit/page")
+    until(page, lambda: any(event == "subscribe" for event, _ in lab.events))
+    page.wait_for_timeout(2500)
+    assert [event for event, _ in lab.events].count("subscribe") == 1
 
 
 def test_keys_without_a_connection_are_dropped_and_it_is_said(page: Page, lab: PretendedLab) -> None:

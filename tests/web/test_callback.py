@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit import weblab_user
 from labkit.store.sessions import SessionState
 from labkit.testing.store import StoreServer
 from tests.small_lab import SmallLab
@@ -37,6 +38,27 @@ def test_link_may_be_followed_again_and_after_the_end(lab: SmallLab) -> None:
         assert lab.client().get(f"/callback/{session}").status_code == 302
     lab.wait_state(session, SessionState.EXPIRED)
     assert lab.client().get(f"/callback/{session}").status_code == 302
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_initial_url_sees_whose_link_is_followed_and_not_who_was_there_before(lab: SmallLab, ended: bool) -> None:
+    """The browser of a class room still has the cookie of the student before."""
+    seen: list[object] = []
+
+    def initial_url() -> str:
+        seen.append((weblab_user.session_id, weblab_user.active, dict(weblab_user.data)))
+        weblab_user.data["came"] = True
+        return "/lab"
+
+    lab.lab.hooks.initial_url = initial_url
+    before = lab.start()
+    client = lab.student(before)
+    if ended:
+        lab.dispose(before)
+    link = lab.start()
+    assert client.get(f"/callback/{link}").status_code == 302
+    assert lab.client().get(f"/callback/{link}").status_code == 302
+    assert seen[-2:] == [(link, True, {}), (link, True, {"came": True})]
 
 
 def test_head_changes_nothing(lab: SmallLab) -> None:

@@ -17,6 +17,8 @@
  */
 
 const ACK_BYTES = 32 * 1024; // so many at once; the server lets 128 kB be on their way
+const ASK_AGAIN = 2000; // milliseconds after which a feed that was refused for the moment is asked for again
+const MOMENTARY = ["StoreUnavailableError", "TooManyEvents", "InternalError"];
 const ACK_AFTER = 100; // milliseconds after which what is less is acknowledged, too
 
 class Subscription {
@@ -83,8 +85,18 @@ export class Feeds {
       await this._session.ask("subscribe", { device, feed, cursor });
     } catch (error) {
       // A broken connection is no news: the next one asks again.
-      if (this._session.online && connection === this._connection) subscription.failed(/** @type {Error} */ (error));
+      if (!this._session.online || connection !== this._connection || !this._has(subscription)) return;
+      subscription.failed(/** @type {Error} */ (error));
+      if (MOMENTARY.includes(/** @type {any} */ (error).kind)) {
+        const still = () => this._session.online && connection === this._connection && this._has(subscription);
+        setTimeout(() => still() && this._ask(subscription), ASK_AGAIN);
+      }
     }
+  }
+
+  /** Whether it is listened to still. @param {Subscription} subscription */
+  _has(subscription) {
+    return this._all.get(key(subscription.device, subscription.feed)) === subscription;
   }
 
   /** @param {FeedMessage} message */

@@ -50,16 +50,12 @@ export function writeAside(terminal, text) {
 }
 
 /**
- * Show a feed. Text from before this page was there is not answered: a terminal that is asked where its cursor is would
- * otherwise type into the board after each reload.
+ * Show a feed. Text from before this page was there is not answered: a terminal that is asked where its cursor is, or
+ * what its colours are, would otherwise type into the board after each reload.
  * @param {Device} device @param {string} feed @param {any} terminal
  * @param {{transcript: Transcript, heard?: () => void}} more heard: called with all that comes
  */
 export function showFeed(device, feed, terminal, { transcript, heard = () => {} }) {
-  let replaying = false;
-  const swallow = () => replaying;
-  const questions = [{ final: "c" }, { prefix: ">", final: "c" }, { final: "n" }, { prefix: "?", final: "n" }];
-  for (const question of questions) terminal.parser.registerCsiHandler(question, swallow);
   device.subscribe(feed, (/** @type {Uint8Array} */ data, { lost, history }) => {
     heard();
     if (lost) {
@@ -68,8 +64,8 @@ export function showFeed(device, feed, terminal, { transcript, heard = () => {} 
     }
     transcript.add(data);
     if (!history) return new Promise((done) => terminal.write(data, done));
-    terminal.write("", () => (replaying = true));
-    return new Promise((done) => terminal.write(data, () => ((replaying = false), done(undefined))));
+    terminal.write("", () => (terminal.options.disableStdin = true)); // its answers, too
+    return new Promise((done) => terminal.write(data, () => ((terminal.options.disableStdin = false), done(undefined))));
   });
 }
 

@@ -6,6 +6,7 @@ order; how each step is one change is in `store/`.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import threading
@@ -168,26 +169,29 @@ def _give_up_start(lab: Lab, bound: BoundSession, error: BaseException) -> None:
     else:
         log.warning("session start failed session=%s error=%s", hashed(bound.session_id), error, exc_info=error)
     try:
-        _end_start(lab, bound, str(error))
+        if _end_start(lab, bound, str(error)) or not (isinstance(error, StoreUnavailableError) and error.sent):
+            return
     except StoreUnavailableError:
-        LabThread(f"give-up:{hashed(bound.session_id)}", lambda stopping: _give_up_later(lab, bound, stopping)).start()
+        pass
+    LabThread(f"give-up:{hashed(bound.session_id)}", lambda stopping: _give_up_later(lab, bound, stopping)).start()
 
 
-def _end_start(lab: Lab, bound: BoundSession, detail: str) -> None:
+def _end_start(lab: Lab, bound: BoundSession, detail: str) -> bool:
+    """Ask for the end of a start. False: the store does not know it, at least not yet."""
     word, _ = lab.sessions.end(bound.session_id, EndReason.START_FAILED, owner=bound.owner, detail=detail)
     if word in ("begun", "ending"):
         see_to_ending(lab, bound.session_id)
+    return word != "unknown"
 
 
 def _give_up_later(lab: Lab, bound: BoundSession, stopping: threading.Event) -> None:
-    """The store is away: whether it has the session is not known, so its end is asked for until it answers."""
+    """The store was away: whether it has the session, or will have it, is not known, so its end is asked for until it
+    knows it. What was sent to it over one connection may come there after what was sent over the next one."""
     deadline = Deadline(lab.settings.start_timeout)  # after that it is overdue, and the reaper's
-    while not deadline.over and not stopping.wait(1.0):
-        try:
-            _end_start(lab, bound, "the store went away while it started")
-            return
-        except StoreUnavailableError:
-            continue
+    settled = False
+    while not settled and not deadline.over and not stopping.wait(1.0):
+        with contextlib.suppress(StoreUnavailableError):
+            settled = _end_start(lab, bound, "the store went away while it started")
 
 
 # -- status

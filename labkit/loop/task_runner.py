@@ -14,7 +14,7 @@ import threading
 from labkit.errors import StoreUnavailableError
 from labkit.store.processes import BeatNews
 from labkit.store.tasks import TIMED_OUT, TaskRecord
-from labkit.tasks import Tasks
+from labkit.tasks import Tasks, execution
 from labkit.threads import LabThread, stop_all
 
 log = logging.getLogger("labkit.loop.tasks")
@@ -40,6 +40,8 @@ class TaskRunner:
         self._pause = _FIRST_PAUSE
         self._urgent = urgent
         self._done = False
+        self._looked = False
+        """Whether it has slept, and asked again, since it ran a task."""
         self.work = tasks.work(stopping)
         self.sleeping = False
 
@@ -62,20 +64,24 @@ class TaskRunner:
             self.work.finish()
 
     def _take(self, word: str) -> None:
-        if word == "gone":
+        if word == "ran":
+            self._looked = False
+        elif word == "gone":
             self._process.nudge()
             self._stopping.wait(_RENAME_PAUSE)
         elif word == "empty" and self._urgent:
             self._done = True
         elif word == "empty" and not self._stopping.is_set():
             handed = self._sleep()
+            self._looked = handed is None
             if handed is not None and not self._stopping.is_set():
                 self.work.run(handed)
 
     def _sleep(self) -> TaskRecord | None:
+        """Only for a moment at first: with its next question it hears of a task whose end the store forgot."""
         self.sleeping = True
         try:
-            return self.work.sleep(self._pool, SLEEP_SECONDS)
+            return self.work.sleep(self._pool, SLEEP_SECONDS if self._looked else execution.LOOK_SECONDS)
         finally:
             self.sleeping = False
 

@@ -28,6 +28,11 @@ STOP_GRACE = 2.0
 """Seconds that a task over its `timeout` has to end by itself, as a device's command has (design: at the device)."""
 
 
+LOOK_SECONDS = 10.0
+"""How often a runner asks whether it was given a task of which it does not know: a store that goes back a moment
+forgets that one has ended, and nobody else would ever end it while this process lives."""
+
+
 class Limits:
     """When a task is asked to stop (`asked`), and when it is given up (`given_up`). seconds: its `timeout`."""
 
@@ -53,6 +58,7 @@ class TaskWork:
         self._ended: TaskRecord | None = None
         self._again = False
         """Whether it may have been given a task of which it does not know."""
+        self._look = Deadline(LOOK_SECONDS)
         self._late = False
         """Whether a question that got no answer may come to the store only after the next one."""
         self._running: TaskRecord | None = None
@@ -79,11 +85,14 @@ class TaskWork:
         Errors: `StoreUnavailableError`; call it again later. `KeyboardInterrupt`, where that ended the task.
         """
         self.asked_as = self._services.process.id
+        again = self._again or self._look.over
         try:
-            answer = self._services.store.next(self.asked_as, self.id, self._end, again=self._again, claim=claim)
+            answer = self._services.store.next(self.asked_as, self.id, self._end, again=again, claim=claim)
         except StoreUnavailableError:
             self._again = self._late = True
             raise
+        if again:
+            self._look = Deadline(LOOK_SECONDS)
         self._told(answer.recorded)
         if answer.claimed is None:
             self._again, self._late = self._late or (claim == "sleep" and answer.word == "empty"), False

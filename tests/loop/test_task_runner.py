@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from labkit.loop.task_runner import TaskRunner, TaskRunners
-from labkit.tasks import WebLabTask, current_task_stopping
+from labkit.store.tasks import LOST, TaskStatus
+from labkit.tasks import WebLabTask, current_task_stopping, execution
 from labkit.testing.store import StoreServer
 from labkit.threads import LabThread
+from tests.frozen import freeze, thaw
 from tests.tasks.own_store import lab_with_tasks as lab_with_tasks
 from tests.tasks.task_lab import GUARD, TaskLab, code_of, delay, register, wait_begun, wait_until
 
@@ -212,12 +214,12 @@ def test_stopped_process_wakes_up_to_a_lost_task(lab: TaskLab, tmp_path: Path) -
     with lab.reaping(), lab.request(lab.session()):
         task = delay(lab, "await_file", str(tmp_path / "go"))
         wait_begun(task)
-        os.kill(child.pid, signal.SIGSTOP)
+        freeze(child.pid)
         try:
             assert code_of(task.join(GUARD)) == "lost"
             (tmp_path / "go").touch()
         finally:
-            os.kill(child.pid, signal.SIGCONT)
+            thaw(child.pid)
         following = delay(lab, "note", str(tmp_path / "notes"), "awake")
         assert following.join(GUARD).done
         assert owner_of(lab, following) != process
@@ -246,3 +248,27 @@ def test_many_processes_run_each_task_exactly_once(lab: TaskLab, tmp_path: Path)
     assert Counter(notes.read_text().split()) == Counter(map(str, range(count)))
     assert {owner_of(lab, task) for task in tasks} <= set(children)
     assert lab.kept.queued() == 0
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_task_whose_end_the_store_forgot_has_failed_soon(
+    lab: TaskLab, monkeypatch: pytest.MonkeyPatch, busy: bool
+) -> None:
+    """Its process lives, so nobody buries it; also where its runner always has a task to do."""
+    monkeypatch.setattr(execution, "LOOK_SECONDS", 0.2)
+    with lab.runners(1), lab.request(lab.session()):
+        task = delay(lab, "add", 1, 2).join(GUARD)
+        before = lab.kept.read(task.task_id)
+        assert before is not None
+        key = lab.store.keys.of("task", task.task_id)
+        lab.store.command("HSET", key, "status", "running", "result", "")
+        lab.store.command("HSET", lab.store.keys["running"], task.task_id, before.owner)
+
+        def failed() -> bool:
+            if busy:
+                delay(lab, "add", 3, 4).join(GUARD)
+            kept = lab.kept.read(task.task_id)
+            return kept is not None and (kept.status, kept.fields.get("error")) == (TaskStatus.FAILED, LOST)
+
+        wait_until(failed, "its end")
+        assert lab.store.command("HGET", lab.store.keys["running"], task.task_id) is None

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import difflib
 import errno
-import os
 import threading
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated
@@ -30,6 +28,7 @@ from labkit.plugin import (
 from labkit_plugins.gpio.lines import Edge, Lines
 from labkit_plugins.gpio.options import GpioOptions, Level
 from labkit_plugins.gpio.reader import EdgeReader
+from labkit_plugins.in_children import let_go_in_children
 from labkit_plugins.interruption import Interruptions, Operation
 
 LONGEST_PULSE = 10_000
@@ -62,7 +61,7 @@ class Gpio(Driver[GpioOptions]):
         self._picture_lock = threading.Lock()
         self._gone: str | None = None
         self._gone_lock = threading.Lock()
-        _IN_CHILDREN.add(self)
+        let_go_in_children(self)
 
     def open(self) -> None:
         """Take all lines at once; outputs begin at their initial level, without a moment of another one."""
@@ -296,27 +295,3 @@ class Gpio(Driver[GpioOptions]):
                 f"The GPIO chip of '{self.link.name}' has gone ({self._gone}). It is opened again when it is back.",
                 device=self.link.name,
             )
-
-
-class _InChildren:
-    """Has a forked child let go of every `Gpio` that lives. One hook for all of them, since none can be taken off
-    again, and a chip that is not there is tried each second by a new one."""
-
-    def __init__(self) -> None:
-        self._living: weakref.WeakSet[Gpio] = weakref.WeakSet()
-        self._hooked = threading.Lock()  # held for good, from the first one on
-
-    def add(self, gpio: Gpio) -> None:
-        self._living.add(gpio)
-        if self._hooked.acquire(blocking=False):
-            os.register_at_fork(after_in_child=self._let_go)
-
-    def _let_go(self) -> None:
-        for gpio in list(self._living):
-            try:
-                gpio.let_go()
-            except Exception:  # gpiod's; the others have to let go all the same
-                gpio.log.exception("forked child could not let go device=%s", gpio.link.name)
-
-
-_IN_CHILDREN = _InChildren()

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import serial
 
 from labkit.plugin import DeviceOfflineError
+from labkit_plugins.in_children import let_go_in_children
 from labkit_plugins.interruption import Operation
 from labkit_plugins.permission import forbidden
 from labkit_plugins.serial import exclusive, framing, ports
@@ -59,6 +60,7 @@ class SerialLine:
         self._written_at = 0.0
         exclusive.refuse_if_held(path, device)  # before its speed is changed under somebody's hands
         self._port = _open(path, options, device)
+        let_go_in_children(self)
         try:
             self.fd = self._port.fileno()
             exclusive.claim(self.fd)
@@ -142,6 +144,14 @@ class SerialLine:
                 leave()
             except OSError:
                 continue  # gone: there is nothing left to undo
+
+    def let_go(self) -> None:
+        """In a forked child: close the inherited descriptor, and nothing more: the port is its parent's. Else it would
+        be busy with the child when the parent opens it anew, or when the next loop does."""
+        port = self._port
+        if port.is_open and port.fd is not None:
+            os.close(port.fd)
+            port.fd, port.is_open = None, False
 
     @framing.termios_errors()
     def _forget_unsent(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -116,6 +117,46 @@ def test_lock_of_another_careful_program_makes_it_busy(board: BoardProcess, open
     with pytest.raises(DeviceOfflineError, match="is busy"):
         open_port()
     os.close(other)
+
+
+FORKING = """\
+import os, sys
+from pathlib import Path
+from labkit.plugin import DeviceLink
+from labkit_plugins.serial import SerialOptions, SerialPort
+from tests.plugins.serial.conftest import RecordingLink
+port = SerialPort(SerialOptions(port=sys.argv[1]), RecordingLink(Path(sys.argv[2])))
+port.open()
+child = os.fork()
+if not child:
+    print("child has it open:", os.path.realpath(sys.argv[1]) in
+          [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")], flush=True)
+    sys.stdin.read()
+    os._exit(0)
+port.write(b"led 1 on\\r")
+print("written", flush=True)
+port.close()
+try:
+    port.open()
+    print("opened again", flush=True)
+except OSError as error:
+    print(error, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_forked_child_keeps_no_port_whether_its_parent_opens_it_anew_or_dies(
+    board: BoardProcess, open_port: OpenPort, link: RecordingLink
+) -> None:
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, str(board.path), str(link.folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        said = sorted(parent.stdout.readline() for _ in range(3))
+        assert parent.wait(30) == -signal.SIGKILL
+        assert said == ["child has it open: False\n", "opened again\n", "written\n"]
+        open_port()  # its child lives still
+        assert parent.stdin is not None
+        parent.stdin.close()
 
 
 def test_restart_after_kill_9_of_an_ordinary_holder(

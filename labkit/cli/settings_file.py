@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from labkit.devices.positions import Positions
+from labkit.devices.positions import Positions, with_plain_ends
 from labkit.devices.problems import nearest
 from labkit.errors import DeclarationError, InvalidConfigError
 from labkit.settings import SETTINGS, read_settings
@@ -22,7 +22,7 @@ KNOWN = (*(setting.name for setting in SETTINGS), *EXTRA)
 def read_settings_file(path: Path) -> dict[str, Any]:
     """Read the file; {} where there is none. Errors: `DeclarationError` with a line for each mistake."""
     try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+        text = with_plain_ends(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:

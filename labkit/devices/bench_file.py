@@ -20,7 +20,7 @@ from labkit.devices.driver_rules import NAME, NAME_RULE
 from labkit.devices.excerpt import excerpt
 from labkit.devices.kinds import no_driver, unknown_driver
 from labkit.devices.plugins import Plugins
-from labkit.devices.positions import KeyPath, Position, Positions, Span
+from labkit.devices.positions import KeyPath, Position, Positions, Span, with_plain_ends
 from labkit.devices.problems import Complaint, Problem, Severity, explain, quoted, shortened, shown
 from labkit.devices.secrets import hidden_in, plain_secrets, secret_keys, secrets_of
 from labkit.devices.syntax import beyond_limits, mistakes, refuse_deep
@@ -184,9 +184,9 @@ class BenchFile:
         content = b""
         try:
             content = self.path.read_bytes()
-            return content.decode("utf-8-sig").replace("\r\n", "\n")
+            return with_plain_ends(content.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
-            self._text = content.decode("utf-8-sig", "replace").replace("\r\n", "\n")
+            self._text = with_plain_ends(content.decode("utf-8-sig", "replace"))
             before = error.object[: error.start].decode().split("\n")
             self._hidden += self._likely_secrets()
             self._note_file(

@@ -6,6 +6,7 @@ imported with the first position that is asked for, so that a program which read
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -47,6 +48,12 @@ class Twice:
     path: KeyPath
     place: Position
     first: Position
+
+
+def with_plain_ends(text: str) -> str:
+    """A text with its lines' ends as `tomllib` takes them: `\\r\\n` as `\\n`. Another `\\r` before that stays the
+    mistake that it is in TOML; `tomllib`, which does the same once more, would take the two for one end."""
+    return re.sub("(?<!\r)\r\n", "\n", text)
 
 
 class Positions:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from labkit.devices.declaration import BenchDeclaration, read_declarations
 from labkit.devices.plugins import Plugins
 from labkit.plugin import UsbMatch
@@ -100,6 +102,14 @@ def test_a_file_of_a_windows_editor_is_read(write: Write) -> None:
     folder = write()
     (folder / "bench-1.toml").write_bytes(b'\xef\xbb\xbf[console]\r\ndriver = "port"\r\nboudrate = 1\r\n')
     assert problems_of(folder) == ["devices/bench-1.toml:3: [console] boudrate: unknown key. Did you mean baudrate?"]
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\r\n"])
+def test_an_end_of_a_line_that_toml_does_not_know_is_a_mistake(write: Write, end: bytes) -> None:
+    folder = write()
+    (folder / "bench-1.toml").write_bytes(b"[console]" + end + b'driver = "port"' + end)
+    (problem,) = problems_of(folder)
+    assert problem.startswith("devices/bench-1.toml:1:")
 
 
 # -- simulation ----------------------------------------------------------------------------------------------------

@@ -76,6 +76,8 @@ class ChaosRun:
         self._held: Counter[str] = Counter()
         self._load_did: Counter[str] = Counter()
         self._waited_for = ""
+        self._up_by = 0.0
+        """When all is to be up again, after the last round."""
         self._record = Record()
         self.harness: list[str] = []
         """What went wrong in the harness itself: then nothing is shown."""
@@ -200,7 +202,8 @@ class ChaosRun:
             self._waited_for = wrong
             time.sleep(0.05)
             wrong = self._what_is_down()
-        took = max(0.0, time.monotonic() - max(since, *self._latest(self._lab.acts())))
+        last = max(since, *self._latest(self._lab.acts()))
+        took, self._up_by = max(0.0, time.monotonic() - last), last + PROMISED
         if wrong:
             self._complain("up_again", f"after {took:.0f} s: {wrong}")
         elif took > PROMISED + 3 * (self._lab.stood_still - still):
@@ -250,7 +253,7 @@ class ChaosRun:
         if left := wait_until_idle(self._lab):
             self.complaints["nothing_left_behind"] = left
         else:
-            for wrong in visit_each_bench(self._lab, self._desk):
+            for wrong in visit_each_bench(self._lab, self._desk, self._up_by):
                 self._complain("a_session_on_each_bench", wrong)
             if left := wait_until_idle(self._lab, self._idle):
                 self.complaints["nothing_left_behind"] = left
@@ -313,6 +316,7 @@ class ChaosRun:
                 *rows,
                 f"{'all':24} {sum(tried.values()):6} {sum(done.values()):12} {sum(self._held.values()):6}",
                 f"up again after (s): {recoveries}",
+                f"starts within {PROMISED:.0f} s of the last fault that were to come again: {self._desk.again}",
                 *(f"let pass {count:4} times: {why}" for why, count in sorted(self._record.excused.items())),
             ]
         )

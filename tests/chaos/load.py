@@ -58,6 +58,8 @@ class Desk:
     shift: float = 0.0
     shifted: int = 0
     """How many sessions it has asked for with a wrong clock."""
+    again: int = 0
+    """Starts in the calm that were told 503 while all was to come up again."""
     acts: list[Act] = field(default_factory=list)
     """Lines that students sent from their pages, announced as those of the lab's own code are."""
 

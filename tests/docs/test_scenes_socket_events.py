@@ -9,8 +9,9 @@ import socketio
 from playwright.sync_api import Browser, expect
 
 from tests.cli.program import wait_for
+from tests.client_in_order import ClientInOrder
 from tests.docs.running_scene import Scene, page_of, scene
-from tests.flows.people import ClientInOrder, Student
+from tests.flows.people import Student
 
 ALL_OFF = {1: False, 2: False, 3: False, 4: False}
 

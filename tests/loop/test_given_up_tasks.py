@@ -136,9 +136,12 @@ def test_runner_outlives_a_store_that_sends_it_away(lab: TaskLab) -> None:
     with lab.runners(1) as runners, lab.request(lab.session()):
         wait_until(lambda: runners._running[0][0].sleeping)
         with redis.Redis.from_url(lab.url) as other:
-            for client in other.client_list():
-                if client["cmd"] == "blpop":
-                    other.client_unblock(int(client["id"]), error=True)
+            sleeping = {int(client["id"]) for client in other.client_list() if client["cmd"] == "blpop"}
+            for client in sleeping:
+                other.client_unblock(client, error=True)
+            wait_until(
+                lambda: not sleeping & {int(client["id"]) for client in other.client_list()}, "the connections' end"
+            )
         assert lab.tasks.functions["add"].delay(1, 2).join(GUARD).result == 3
 
 

@@ -72,8 +72,8 @@ def without_sense(key: str) -> list[Any]:
     return [[], {}, [key], {key: 1}, True, False, [[]] * 3, {"$bytes": "AAAA"}]
 
 
-MOVING = ("processes", "roles", "changes", "relay_wake", "lab", "bench_host")
-"""What a lab that nobody uses writes all the time."""
+MOVING = ("processes", "roles", "changes", "relay_wake", "lab", "bench_host", "sleeping")
+"""What a lab that nobody uses writes all the time: task runners that sleep say so anew now and then."""
 ALL = """
 local found = {}
 for _, key in ipairs(redis.call("KEYS", ARGV[1] .. "*")) do

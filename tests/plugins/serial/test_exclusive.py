@@ -125,22 +125,23 @@ from pathlib import Path
 from labkit.plugin import DeviceLink
 from labkit_plugins.serial import SerialOptions, SerialPort
 from tests.plugins.serial.conftest import RecordingLink
+def say(line): os.write(1, f"{line}\\n".encode())  # whole: two processes speak at once
+tty = os.path.realpath(sys.argv[1])
 port = SerialPort(SerialOptions(port=sys.argv[1]), RecordingLink(Path(sys.argv[2])))
 port.open()
 child = os.fork()
 if not child:
-    print("child has it open:", os.path.realpath(sys.argv[1]) in
-          [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")], flush=True)
+    say(f"child has it open: {tty in [os.path.realpath(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')]}")
     sys.stdin.read()
     os._exit(0)
 port.write(b"led 1 on\\r")
-print("written", flush=True)
+say("written")
 port.close()
 try:
     port.open()
-    print("opened again", flush=True)
+    say("opened again")
 except OSError as error:
-    print(error, flush=True)
+    say(error)
 os.kill(os.getpid(), 9)
 """
 

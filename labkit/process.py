@@ -22,7 +22,8 @@ log = logging.getLogger("labkit.process")
 BEAT_SECONDS = 1.0
 CHANGES_WAIT = 600.0
 
-REMEMBERED = 2_000
+REMEMBERED = 20_000
+"""More than begins in the seconds that a store may forget."""
 
 NewsListener = Callable[[BeatNews], None]
 
@@ -131,8 +132,8 @@ class LabProcess:
             self.saw_fence(fence)
 
     def keeps(self, bench: str, fence: int) -> None:
-        """Say with each beat that a device of a bench hangs here, so that no other machine opens it: this process has
-        claimed it under this fence, hosts it no more, and could not close it. That holds under each name it takes."""
+        """Say with each beat that a bench is still open here, so that no other machine opens it: this process has
+        claimed it under this fence, hosts it no more, and closes it or can't. That holds under each name it takes."""
         with self._lock:
             self._hosted.pop(bench, None)
             self._kept[bench] = fence

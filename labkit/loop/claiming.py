@@ -5,8 +5,10 @@ A bench that somebody else has is no error: the host asks again. The way back is
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
@@ -74,6 +76,23 @@ class Claiming:
             if bench is None:
                 lock.close()
         return bench
+
+    def forget_undeclared(self, declared: Collection[str]) -> bool:
+        """Forget the benches of this machine that are declared no more. False: one is still somebody's; ask again.
+
+        Errors: `StoreUnavailableError`.
+        """
+        machine, left = self._settings.machine_name, False
+        for name in self._reservations.undeclared(machine, declared):
+            lock = None
+            with contextlib.suppress(OSError):  # who declares a bench again is told of such a file
+                lock = take_lock(self._instance / "hosts", name)
+            if lock is None:
+                left = True
+                continue
+            with lock:
+                left = not self._reservations.forget_bench(name, machine) or left
+        return not left
 
     def remember(self, bench: HostedBench) -> None:
         """Keep the fences of a bench that is given up: where it is claimed again, the store may have gone back."""

@@ -34,16 +34,18 @@ class Closing:
         kept = list(self.kept.values())
         return [runner for bench in kept for runner in bench.runners.values() if runner.thread.is_alive()]
 
-    def withdraw(self, benches: Sequence[HostedBench], silent: Callable[[], bool]) -> None:
+    def withdraw(self, benches: Sequence[HostedBench], silent: Callable[[], bool]) -> Iterator[HostedBench]:
         """Have no session get these benches any more, which are to be given up. silent: does the store not answer?
 
-        One that no session would get anyway keeps its conditions: they say what is wrong.
+        Yields those that are left as closing: each beat must speak of them until they are closed. One that no session
+        would get anyway keeps its conditions: they say what is wrong.
         """
         for bench in [bench for bench in benches if bench.could_be_given]:
             if silent():
                 return
             try:
-                self._reservations.leave_idle_bench(bench.name, bench.claim)
+                if self._reservations.leave_idle_bench(bench.name, bench.claim):
+                    yield bench
             except StoreUnavailableError:
                 return  # the next question would wait as long, with the devices as they are
             except Exception:

@@ -85,7 +85,8 @@ class Host:
         self._drop_all = ""
         self._lost: set[tuple[str, int]] = set()
         self._unhosted: dict[str, str] = {}  # bench -> why it can't be hosted, as it was logged
-        self._tidied = False
+        self._tidy = Deadline(0.0, self._clock)
+        """When benches that are declared no more are looked for."""
         self._wake = threading.Event()
         self.looked = threading.Event()
         """Set when the benches were claimed for the first time, as far as they could be."""
@@ -136,7 +137,7 @@ class Host:
 
     def use(self, catalog: Catalog) -> None:
         """Follow new declarations: a bench that changed is closed and opened anew as soon as no session has it."""
-        self._catalog, self._tidied = catalog, False
+        self._catalog, self._tidy = catalog, Deadline(0.0, self._clock)
         self._wake.set()
 
     def let_go(self) -> None:
@@ -150,7 +151,8 @@ class Host:
         deadline = Deadline(seconds, self._clock)
         self._process.forget(self._hear, self._gone)
         self._process.drop_role("host")
-        self._closing.withdraw(list(self._benches.values()), lambda: self._silent)
+        for bench in self._closing.withdraw(list(self._benches.values()), lambda: self._silent):
+            self._process.keeps(bench.name, bench.claim)
         threads, self._threads = self._threads, []
         stop_all(threads, min(THREADS_SECONDS, deadline.left()))  # the devices matter more than these
         self._drop(list(self._benches), "its host stops", deadline.left())
@@ -197,8 +199,9 @@ class Host:
 
     def _patience(self) -> float:
         """Seconds until this thread must look by itself: the store may be away, and with it the beat's news."""
-        left = self._settings.safe_after - self._process.silent_for
-        return min(1.0, max(0.1, left)) if self._benches else 3600.0
+        if not self._benches:
+            return 1.0 if self._closing.kept else 3600.0
+        return min(1.0, max(0.1, self._settings.safe_after - self._process.silent_for))
 
     def _look_after(self, stopping: threading.Event) -> None:
         if self._process.silent_for >= self._settings.safe_after:
@@ -212,15 +215,14 @@ class Host:
             self._drop(names, "its bench was claimed by another host", 15.0)
         for name in self._closing.let_go():
             self._process.hosts_no_more(name)
-            self._tidied = False  # it may be declared no more
+            self._tidy = Deadline(0.0, self._clock)  # it may be declared no more
         for bench in [*self._benches.values(), *self._closing.kept.values()]:
             bench.enforce()
         if not self._silent:
             self._follow_declarations()
-        if not self._tidied and not self._silent:
-            here = {*self._catalog.benches, *self._closing.kept}
-            self._store.reservations.forget_undeclared(self._settings.machine_name, here)
-            self._tidied = True
+        if self._tidy.over and not self._silent:
+            done = self._claiming.forget_undeclared({*self._catalog.benches, *self._closing.kept})
+            self._tidy = Deadline(None if done else self._settings.safe_after, self._clock)
         for runner in self._reports.unsaid():
             if not self._silent and not runner.telling.locked():  # else somebody is telling, and waits for the store
                 self.report(runner)
@@ -240,8 +242,9 @@ class Host:
             if declared.get(name) == bench.declaration or not bench.free:
                 continue
             if self._store.reservations.leave_idle_bench(name, bench.claim):
+                self._process.keeps(name, bench.claim)
                 self._drop([name], "its declaration was changed", 15.0)
-                self._tidied = False  # it may be declared no more
+                self._tidy = Deadline(0.0, self._clock)  # it may be declared no more
 
     def _try_to_host(self, declaration: BenchDeclaration, stopping: threading.Event) -> None:
         """Host a bench. One that can't be hosted is said once, tried again, and in no other one's way."""
@@ -283,8 +286,9 @@ class Host:
         with self._dropping:
             with self._lock:
                 benches = [self._benches[name] for name in names if name in self._benches]
-            self._closing.close(benches, why, seconds)
-            self._dispatch.wake()
+            if benches:  # else nobody must wait here for a store that hangs
+                self._closing.close(benches, why, seconds)
+                self._dispatch.wake()
 
     def _forget(self, bench: HostedBench) -> None:
         self._claiming.remember(bench)

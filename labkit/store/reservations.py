@@ -180,10 +180,13 @@ class Reservations:
         """Give up a bench that nobody has; from then on no session gets it. False: a session has it, it stays."""
         return text(self._store.run("bench_leave", bench, fence, "idle")) != "held"
 
-    def forget_undeclared(self, machine: str, declared: Collection[str]) -> list[str]:
-        """Forget the benches of a machine that it declares no more and that are neither hosted nor held."""
-        old = [view.name for view in self.benches() if view.machine == machine and view.name not in declared]
-        return [name for name in old if text(self._store.run("bench_forget", name, machine)) == "forgotten"]
+    def undeclared(self, machine: str, declared: Collection[str]) -> list[str]:
+        """The benches of a machine that it declares no more."""
+        return [view.name for view in self.benches() if view.machine == machine and view.name not in declared]
+
+    def forget_bench(self, bench: str, machine: str) -> bool:
+        """Forget a bench that its machine declares no more. False: it is hosted or held, also by one that hangs."""
+        return text(self._store.run("bench_forget", bench, machine)) == "forgotten"
 
     def report(
         self,

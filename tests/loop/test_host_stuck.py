@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.clock import Deadline
 from labkit.devices.catalog import catalog_of
 from labkit.devices.plugins import Plugins
 from labkit.store.connection import Store, text
@@ -77,6 +78,44 @@ def test_bench_whose_device_hangs_stays_with_its_machine(lab: HostBench, impatie
     assert (lab.world.open_now, node.process._kept) == (1, {})
 
 
+@pytest.mark.parametrize("instance", ["instance", "another"])
+def test_bench_that_hangs_is_forgotten_by_no_other_process_of_its_machine(
+    lab: HostBench, impatient: None, instance: str
+) -> None:
+    """Else a machine that declares it now would have it at once. instance: where the other one has its file locks."""
+    node = Node(lab, release_timeout=0.1).up()
+    lab.wait_ok()
+    lab.world.hold("make_safe")
+    node.host.use(catalog_of([], Plugins()))
+    wait_until(lambda: node.host._closing.kept, "the bench to be kept")
+    other = Node(lab, instance=instance, safe_after=0.5)
+    other.host.use(catalog_of([], Plugins()))
+    other.up()
+    for _ in range(3):
+        other.host._tidy = Deadline(0.0)
+        wait_until(lambda: not other.host._tidy.over, "its look")
+        assert [(view.name, view.machine) for view in lab.reservations.benches()] == [("bench-1", "pi-1")]
+    lab.world.let_go()
+    node.host._wake.set()
+    wait_until(lambda: not lab.reservations.benches(), "the end of its row")
+
+
+def test_each_beat_speaks_of_an_idle_bench_that_is_being_closed(lab: HostBench) -> None:
+    """Closing may take longer than another machine waits for a word of it."""
+    node = Node(lab, release_timeout=600.0).up()
+    lab.wait_ok()
+    gate = lab.world.hold("make_safe")
+    stopping = LabThread("stopping", lambda _: node.host.stop(600.0))
+    stopping.start()
+    wait_until(lambda: lab.reservations.benches()[0].host == "", "the word that it is being closed")
+    for _ in range(2):
+        node.process.nudge()
+        wait_until(partial(_seen_after, lab, _seen(lab)), "a beat that speaks of it")
+    gate.set()
+    stopping.join(GUARD)
+    assert node.process._kept == {}
+
+
 def _seen(lab: HostBench) -> float:
     """When the store last heard of the bench's host."""
     return float(text(lab.store.command("HGET", lab.store.keys["bench_host"], "bench-1")).split()[-1])
@@ -120,7 +159,10 @@ def test_limits_hold_on_a_bench_that_is_kept_too(lab: HostBench, impatient: None
     lab.wait_ok()
     (runner,) = node.host.runners
     lab.world.hold("make_safe")
+    node.process.forget(node.host._hear)  # nothing wakes the host, as while the store is away
     node.host._drop(["bench-1"], "test", 0.1)
+    node.host.looked.clear()
+    assert node.host.looked.wait(GUARD)
     assert not runner.stuck
     now = runner._occupation.now
     assert now is not None

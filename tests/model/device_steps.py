@@ -105,6 +105,7 @@ class DeviceSteps:
         """A machine that does not declare a bench (any more) forgets it, by what it has read of it just before."""
         bench, lab = self.lab.facts.benches.get(name), self.lab
         kept = bench is None or bench.machine != machine or lab.alive(bench.process) or bool(bench.holds)
+        kept = kept or (bench is not None and bench.process != "-" and abs(lab.now - bench.seen) <= GONE)
         assert text(lab.store.run("bench_forget", name, machine)) == ("kept" if kept else "forgotten")
         if not kept:
             del lab.facts.benches[name]

@@ -97,7 +97,7 @@ def test_forgotten_bench_leaves_no_calls_behind(table: Table) -> None:
     table.reservations.release(session, "bench-1", fence)
     table.report("bench-1/console", dealt_with=10**17)
     table.wait(5.0)  # the host died with the call in its list
-    assert table.reservations.forget_undeclared("pi-1", []) == ["bench-1"]
+    assert table.reservations.forget_bench("bench-1", "pi-1")
     calls = table.store.keys.of("calls", f"bench-1@{table.claims['bench-1']}")
     assert table.store.command("EXISTS", calls) == 0
 

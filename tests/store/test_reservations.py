@@ -107,12 +107,28 @@ def test_bench_that_is_being_closed_stays_with_its_machine_until_it_is_closed(ta
 def test_undeclared_bench_is_forgotten_only_by_its_machine_and_when_idle(table: Table) -> None:
     table.host("bench-1", "bench-2")
     table.active("bench-1")
-    forget = table.reservations.forget_undeclared
-    assert forget("pi-1", []) == []  # its host beats
+    forget = table.reservations.forget_bench
+    assert table.reservations.undeclared("pi-1", ["bench-1"]) == ["bench-2"]
+    assert table.reservations.undeclared("pi-2", []) == []
+    assert not forget("bench-2", "pi-1")  # its host beats
     table.wait(5)
-    assert forget("pi-2", []) == []
-    assert forget("pi-1", []) == ["bench-2"]  # bench-1 is held
+    assert not forget("bench-2", "pi-2")
+    assert forget("bench-2", "pi-1")
+    assert not forget("bench-1", "pi-1")  # it is held
     assert [view.name for view in table.reservations.benches()] == ["bench-1"]
+
+
+def test_bench_that_a_process_still_speaks_of_is_not_forgotten(table: Table) -> None:
+    """It is being closed, or a device of it hangs: another machine would take it at once if its row were gone."""
+    table.host("bench-1")
+    claim = table.claims["bench-1"]
+    assert table.reservations.leave_idle_bench("bench-1", claim)
+    for _ in range(3):
+        table.wait(3)
+        assert not table.reservations.forget_bench("bench-1", "pi-1")
+        table.processes.beat(LOOP, first=True, roles="", highest_fence=0, benches={}, kept={"bench-1": claim})
+    table.wait(5)
+    assert table.reservations.forget_bench("bench-1", "pi-1")
 
 
 # -- which bench

@@ -13,13 +13,15 @@ import socket
 import ssl
 import struct
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import simple_websocket
 from wsproto.connection import ConnectionState
+from wsproto.events import Event
 from wsproto.utilities import ProtocolError
+
+from labkit.clock import Deadline
 
 _FINAL_TEXT, _FINAL_BYTES = 0x81, 0x82
 _SHORT = struct.Struct("!BB")
@@ -37,20 +39,39 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
 
     patience: seconds without a sign of the browser, which is asked for one now and then, after which it has gone: a
     machine that was put to sleep says nothing, and TCP waits for it for a quarter of an hour. So long it may take for
-    one message, too; who reads nothing would hold up for ever who sends to it.
+    one message, too; who reads nothing would hold up for ever who sends to it. Once nothing new is to come (`leaving`),
+    so long it may take for all that is left.
     """
 
     connected: bool
+    _leaving: Deadline | None = None
+    _bare = 0
+    """Frames that came and completed no message: of the connection itself, and pieces."""
     _cut_off = False
     """Was it ended in the middle of something that was too long, or made no sense?"""
 
-    def __init__(self, environ: Mapping[str, Any], max_message_size: int, patience: float):
+    def __init__(
+        self,
+        environ: Mapping[str, Any],
+        max_message_size: int,
+        patience: float,
+        *,
+        leaving: Callable[[], bool] = lambda: False,
+        pay: Callable[[int], bool] = lambda count: True,
+    ):
+        """pay: is told of frames that completed no message, and may block; False ends the link."""
         self._sending = threading.Lock()
         self._patience = patience
+        self._is_leaving = leaving
+        self._pay = pay
         super().__init__(
             _uncompressed(environ), receive_bytes=_RECEIVE_BYTES, max_message_size=max_message_size,
             thread_class=_NoThread,
         )  # fmt: skip
+        events, self.ws.events = self.ws.events, lambda: self._counted(events())
+        if isinstance(self.sock, ssl.SSLSocket):  # it asks again for ever where the kernel's patience has ended
+            self.sock.settimeout(patience)
+            return
         limit = time_value(patience)  # not `settimeout`, which makes a call of the kernel into two
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
@@ -64,10 +85,15 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
         opcode, payload = (_FINAL_BYTES, data) if isinstance(data, bytes) else (_FINAL_TEXT, data.encode())
         try:
             with self._sending:
-                _send_whole(self.sock, [_head(opcode, len(payload)), payload], self._patience)
+                _send_whole(self.sock, [_head(opcode, len(payload)), payload], self._time_to_send())
         except OSError:
             self.end()  # half a message may have gone
             raise
+
+    def _time_to_send(self) -> Deadline:
+        if self._leaving is None and self._is_leaving():
+            self._leaving = Deadline(self._patience)
+        return self._leaving or Deadline(self._patience)
 
     def receive(self, timeout: float | None = None) -> str | bytes:
         """The next message; blocks until it is there (`timeout` means nothing). Errors: `ConnectionClosed`."""
@@ -75,7 +101,7 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
             if not self.connected:
                 self.end()
                 raise simple_websocket.ConnectionClosed(self.close_reason, self.close_message)
-            if not self._receive_some():
+            if not (self._receive_some() and self._paid()):
                 self.connected = False  # what came before the end is a message still
         message: str | bytes = self.input_buffer.pop(0)
         return message
@@ -95,6 +121,15 @@ class Link(simple_websocket.Server):  # type: ignore[misc]  # it brings no types
             return False
         self._cut_off = not goes_on and self.ws.state is ConnectionState.LOCAL_CLOSING
         return goes_on
+
+    def _counted(self, events: Iterable[Event]) -> Iterator[Event]:
+        for event in events:
+            self._bare += not getattr(event, "message_finished", False)
+            yield event
+
+    def _paid(self) -> bool:
+        bare, self._bare = self._bare, 0
+        return not bare or self._pay(bare)
 
     def end(self) -> None:
         """Let go of the connection, and of a thread that sends still to a browser that has stopped reading.
@@ -147,17 +182,16 @@ def _head(opcode: int, length: int) -> bytes:
     return _MIDDLE.pack(opcode, 126, length) if length < 65536 else _LONG.pack(opcode, 127, length)
 
 
-def _send_whole(sock: socket.socket, parts: list[bytes], patience: float) -> None:
+def _send_whole(sock: socket.socket, parts: list[bytes], time: Deadline) -> None:
     """Give all of it to the kernel, in one call where it takes that. Errors: OSError, also where it takes too long."""
     if isinstance(sock, ssl.SSLSocket):
-        sock.sendall(b"".join(parts))
-        return
-    until = time.monotonic() + patience
-    sent = sock.sendmsg(parts)
+        parts, sent = [b"".join(parts)], 0
+    else:
+        sent = sock.sendmsg(parts)
     for part in parts:
         left = memoryview(part)[sent:]
         while left:
-            if time.monotonic() > until:
+            if time.over:
                 raise TimeoutError("The browser does not read.")
             left = left[sock.send(left) :]
         sent = max(0, sent - len(part))

@@ -27,9 +27,9 @@ from labkit.web.visitors import VISIT, Verdict, Visit, Visitors
 log = logging.getLogger("labkit.sockets")
 
 MOST_ATTACHMENTS = 16
-MOST_WAITING, MOST_WAITING_BYTES, FEW = 1_000, 8_000_000, 32
+MOST_WAITING, MOST_WAITING_BYTES, FEW = 10_000, 8_000_000, 32
 """Messages, and bytes in more than a few of them, that wait to be sent to a page that goes on asking: beyond this it is
-let go. What feeds send waits for acknowledgements, so a page that reads never comes near."""
+let go. What feeds send waits for acknowledgements; what a task says does not, and may come in thousands of lines."""
 GOODBYE_SECONDS = 2.0
 """For so long a connection that is to be closed goes on sending what its page was to be told."""
 MOST_LEVELS = 200
@@ -119,8 +119,8 @@ class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no typ
     _end: LabThread | None = None
 
     def __call__(self, environ: Mapping[str, Any], start_response: Any) -> Any:
-        self.ws = Link(environ, **self.server_args)
         self._visit = environ[VISIT]
+        self.ws = Link(environ, **self.server_args, leaving=lambda: self._over, pay=self._pay)
         answer = self.app(self)
         self.ws.end()  # Flask's own server would wait on it for the next request
         if self._end is not None:
@@ -129,10 +129,21 @@ class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no typ
             raise _ENDS[self.ws.mode]
         return answer
 
+    @property
+    def _over(self) -> bool:
+        """Whether one of both has said good-bye."""
+        return bool(self.app.__self__.closed)
+
+    def _pay(self, frames: int) -> bool:
+        return self._visit.ask(frames * _LEAST_PRICE, 0) is not Verdict.END
+
     def wait(self) -> str | bytes | None:
         """The next frame; None: the connection is over."""
         frame: str | bytes | None = super().wait()
         if frame is None:
+            return None
+        if self._over:  # the library would deal with what comes now as if it had not forgotten who says it
+            self._let_go()
             return None
         price = self._price(frame)
         if price is None:

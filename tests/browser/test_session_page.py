@@ -127,6 +127,7 @@ def test_feed_that_is_refused_for_the_moment_is_asked_for_again(page: Page, lab:
     lab.refuse_feeds = ""
     lab.say("here again\r\n")
     shows(page, "here again")
+    expect(page.get_by_test_id("notice")).to_be_hidden()
 
 
 def test_feed_that_is_refused_for_good_is_not_asked_for_again(page: Page, lab: PretendedLab) -> None:

@@ -81,6 +81,8 @@ class Socket:
         link.send("421" + json.dumps([name, *given]))
         try:
             answer = _answer(link)
+        except websocket.WebSocketTimeoutException:
+            raise
         except (websocket.WebSocketException, ConnectionError):
             self.close()
             return "closed"
@@ -114,6 +116,8 @@ def throw(lab: FuzzedLab, port: int, visitor: str, content: list[str | bytes]) -
             link.send("1")  # it closes, as a page does
             while link.recv() != "":
                 pass
+        except websocket.WebSocketTimeoutException:
+            raise
         except (websocket.WebSocketException, ConnectionError):
             return "cut"
     return "closed"

@@ -156,10 +156,14 @@ def answer_to(link: websocket.WebSocket, frame: str) -> Any:
     link.send(frame)
     link.send("9")  # makes no sense, so that the connection ends
     said = ""
-    with contextlib.suppress(websocket.WebSocketException, ConnectionError):
+    try:
         while said := str(link.recv()):
             if said.startswith("431"):
                 return json.loads(said.removeprefix("431"))[0]
+    except websocket.WebSocketTimeoutException:
+        raise
+    except (websocket.WebSocketException, ConnectionError):
+        return None
     return None
 
 

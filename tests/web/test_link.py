@@ -20,13 +20,15 @@ from tests.left_behind import nothing_left_behind
 
 GUARD = 30.0
 MOST = 100_000
+ROOM = 65_536
 
 
 class Pair:
     """A link and the browser at its other end."""
 
-    def __init__(self, patience: float = GUARD, *, secure: bool = False, **headers: str) -> None:
+    def __init__(self, patience: float = GUARD, *, secure: bool = False, more: Any = None, **headers: str) -> None:
         listening = socket.create_server(("127.0.0.1", 0))
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)  # by itself a kernel finds room for any amount
         self.browser = socket.create_connection(listening.getsockname(), timeout=GUARD)
         self.accepted, _ = listening.accept()
         listening.close()
@@ -38,7 +40,7 @@ class Pair:
             "HTTP_SEC_WEBSOCKET_KEY": key, "HTTP_SEC_WEBSOCKET_VERSION": "13", "gunicorn.socket": self.accepted,
             **headers,
         }  # fmt: skip
-        self.link = Link(environ, MOST, patience)
+        self.link = Link(environ, MOST, patience, **(more or {}))
         self.answer = self._head()
         self.page = websocket.WebSocket()
         self.page.sock = self.browser
@@ -76,9 +78,28 @@ def receive_all(link: Link) -> None:
         link.receive()
 
 
-def send_on_and_on(link: Link) -> None:
+def send_on_and_on(link: Link, size: int = 1_000_000) -> None:
     for _ in range(1000):
-        link.send(bytes(1_000_000))
+        link.send(bytes(size))
+
+
+@contextlib.contextmanager
+def read_a_little(browser: socket.socket) -> Iterator[None]:
+    """Have a browser take a little now and then."""
+    over = threading.Event()
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # it was cut off
+            while not over.wait(0.05):
+                browser.recv(20_000)
+
+    reading = threading.Thread(target=read)
+    reading.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reading.join(GUARD)
 
 
 @pytest.fixture
@@ -170,11 +191,13 @@ def test_a_message_that_is_too_long_ends_the_connection(pair: Pair) -> None:
         pair.link.receive()
 
 
-def test_a_browser_that_gives_no_sign_any_more_has_gone() -> None:
-    pair = Pair(patience=0.05)
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_browser_that_gives_no_sign_any_more_has_gone(secure: bool) -> None:
+    pair = Pair(patience=0.05, secure=secure)
     with pytest.raises(simple_websocket.ConnectionClosed):
         pair.link.receive()
-    assert pair.browser.recv(1) == b""
+    with contextlib.suppress(ssl.SSLError):  # without a good-bye of TLS
+        assert pair.browser.recv(1) == b""
     pair.close()
 
 
@@ -197,25 +220,46 @@ def test_who_sends_to_a_browser_that_stopped_reading_is_let_go_when_it_is_gone(p
     sending.join(GUARD)
 
 
+@pytest.mark.parametrize("secure", [False, True])
 @pytest.mark.parametrize("trickles", [False, True])
-def test_who_sends_to_a_browser_that_does_not_read_waits_only_so_long(trickles: bool) -> None:
+def test_who_sends_to_a_browser_that_does_not_read_waits_only_so_long(trickles: bool, secure: bool) -> None:
     """Also where it takes a little now and then, and where nobody receives from it any more."""
-    pair, over = Pair(patience=0.3), threading.Event()
-
-    def read_a_little() -> None:
-        while not over.wait(0.05):
-            pair.browser.recv(20_000)
-
-    reading = threading.Thread(target=read_a_little)
-    if trickles:
-        reading.start()
-    with pytest.raises((BlockingIOError, TimeoutError)):
+    pair = Pair(patience=0.3, secure=secure)
+    with (
+        read_a_little(pair.browser) if trickles else contextlib.nullcontext(),
+        pytest.raises((BlockingIOError, TimeoutError)),
+    ):
         send_on_and_on(pair.link)
-    over.set()
-    if trickles:
-        reading.join(GUARD)
     with pytest.raises(simple_websocket.ConnectionClosed):
         pair.link.receive()
+    pair.close()
+
+
+def test_all_that_is_left_when_the_link_is_to_end_has_the_time_of_one_message() -> None:
+    """Else who takes a message now and then keeps its thread and its place for hours."""
+    pair = Pair(patience=0.3, more={"leaving": lambda: True})
+    pair.browser.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
+    with read_a_little(pair.browser), pytest.raises((BlockingIOError, TimeoutError)):
+        send_on_and_on(pair.link, 8_000)
+    pair.close()
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_frames_that_complete_no_message_are_paid_for(goes_on: bool) -> None:
+    """A browser sends next to none of them; each costs the server as much as an event does."""
+    counts: list[int] = []
+    pair = Pair(more={"pay": lambda count: bool(counts.append(count)) or goes_on})
+    kinds = websocket.ABNF.OPCODE_PING, websocket.ABNF.OPCODE_PONG, websocket.ABNF.OPCODE_TEXT
+    for kind in (*kinds, websocket.ABNF.OPCODE_CONT):
+        pair.page.send_frame(websocket.ABNF.create_frame("", kind, int(kind in kinds[:2])))
+    pair.page.send_frame(websocket.ABNF.create_frame("whole", websocket.ABNF.OPCODE_CONT, 1))
+    pair.page.send("message")
+    if goes_on:
+        assert [pair.link.receive() for _ in range(2)] == ["whole", "message"]
+        assert sum(counts) == 4
+    else:
+        with pytest.raises(simple_websocket.ConnectionClosed):
+            receive_all(pair.link)
     pair.close()
 
 
@@ -240,6 +284,7 @@ def test_a_browser_that_sends_on_and_on_does_not_wait_for_a_connection_that_was_
             let_go.set()
 
     pair.browser.settimeout(None)
+    pair.browser.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
     sending = threading.Thread(target=send)
     sending.start()
     with pytest.raises(simple_websocket.ConnectionClosed):
@@ -250,7 +295,7 @@ def test_a_browser_that_sends_on_and_on_does_not_wait_for_a_connection_that_was_
         had = -1
         while had != (has := len(plain.recv(100_000_000, socket.MSG_PEEK | socket.MSG_DONTWAIT))):
             had = has  # until no more fits in
-            let_go.wait(0.3)
+            let_go.wait(1.0)
         while plain.recv(1_000_000, socket.MSG_DONTWAIT):
             pass
     plain.close()

@@ -15,6 +15,7 @@ import websocket
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.toy import wait_until
 from tests.web.malformed import LONE, LiveLab
 from tests.web.malformed import changes_nothing as changes_nothing
 from tests.web.malformed import live_lab as live_lab
@@ -97,10 +98,12 @@ def linked(lab: LiveLab, port: int) -> Iterator[websocket.WebSocket]:
 
 
 def ends(link: websocket.WebSocket) -> bool:
-    """Wait until the connection has ended, whatever comes before."""
+    """Wait until the connection has ended, whatever comes before. False: it goes on, and nothing comes."""
     try:
         while link.recv() != "":
             pass
+    except websocket.WebSocketTimeoutException:
+        return False
     except (websocket.WebSocketException, ConnectionError):  # the server may say something of its own, in HTTP
         return True
     return True
@@ -176,6 +179,18 @@ def raw(code: int, data: bytes, *, first: int = 0x80, length: int | None = None)
     size = len(data) if length is None else length
     head = struct.pack("!BB", first | code, 0x80 | (size if size < 126 else 127))
     return head + (struct.pack("!Q", size) if size >= 126 else b"") + b"\x00" * 4 + data
+
+
+@pytest.mark.parametrize("frame", ["40", "5", '421["poll"]', "41", "3"])
+def test_what_comes_after_a_good_bye_is_not_dealt_with(lab: LiveLab, port: int, frame: str) -> None:
+    """The library has forgotten who says it, and would keep for ever what it makes of that."""
+    assert lab.weblab._sockets is not None
+    manager = lab.weblab._sockets._server.manager
+    with linked(lab, port) as link:
+        link.sock.sendall(raw(1, b"1") + raw(1, frame.encode()))
+        assert ends(link)
+    wait_until(lambda: len(manager.rooms["/"][None]) == 1, "the end of all but the page that is in all the time")
+    assert not manager.pending_connect.get("/")
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,19 @@ def test_large_events_count_for_more(serve: Callable[..., Served]) -> None:
     assert before - bucket._levels[session][0] > 50
 
 
+@pytest.mark.parametrize("frame", [raw(9, b""), raw(10, b"")], ids=["ping", "pong"])
+def test_frames_of_the_connection_itself_cost_something_too(serve: Callable[..., Served], frame: bytes) -> None:
+    served = serve(LABKIT_MOST_EVENTS=50)
+    session = served.lab.start()
+    link = served.link(session)
+    bucket = sockets_of(served).visitors._events
+    before = bucket._levels[session][0]
+    link.sock.sendall(frame * 3000)
+    wait_until(lambda: before - bucket._levels[session][0] > 100)
+    link.send('421["poll"]')
+    assert answers(link, 1)[0]["ok"]
+
+
 def test_flood_of_acknowledgements_and_of_frames_that_say_nothing_ends_too(serve: Callable[..., Served]) -> None:
     served = serve(LABKIT_MOST_EVENTS=20)
     session = served.lab.start()

@@ -107,10 +107,11 @@ function makeNotice(device) {
   return notice;
 }
 
-/** Call `forgive` when a call has ended well, or the device can be used again. @param {Device} device @param {() => void} forgive */
+/** Call `forgive` when a call has ended well, a feed comes after all, or the device can be used again. @param {Device} device @param {() => void} forgive */
 function forgiveWhenWell(device, forgive) {
   let usable = device.usable;
   device.addEventListener("called", forgive);
+  device.addEventListener("fed", forgive);
   device.addEventListener("change", () => {
     if (device.usable && !usable) forgive();
     usable = device.usable;

@@ -2,7 +2,8 @@
  * The device as a panel sees it: what `mount(element, device)` is given. Part of the contract of panels, see
  * docs/reference/panels.md. Used by page.js and by every panel; it shows nothing itself.
  *
- * Events: "change": `condition`, `reason`, `usable` or `noun` is another now; "called": a call has ended well.
+ * Events: "change": `condition`, `reason`, `usable` or `noun` is another now; "called": a call has ended well; "fed": a
+ * feed comes that was refused before.
  */
 import { DeviceError, conditionSentence } from "./sentences.js";
 
@@ -95,7 +96,10 @@ export class Device extends EventTarget {
    * @returns {() => void} call it to stop
    */
   subscribe(feed, listener) {
-    const stop = this._session.feeds.subscribe(this.name, feed, listener, (error) => this.say(new DeviceError(error, this.noun)));
+    const stop = this._session.feeds.subscribe(this.name, feed, listener, (error) => {
+      if (error) this.say(new DeviceError(error, this.noun));
+      else this.dispatchEvent(new Event("fed"));
+    });
     this._stops.add(stop);
     return () => {
       this._stops.delete(stop);

@@ -22,7 +22,7 @@ const MOMENTARY = ["StoreUnavailableError", "TooManyEvents", "InternalError"];
 const ACK_AFTER = 100; // milliseconds after which what is less is acknowledged, too
 
 class Subscription {
-  /** @param {string} device @param {string} feed @param {FeedListener} listener @param {(error: Error) => void} failed */
+  /** @param {string} device @param {string} feed @param {FeedListener} listener @param {(error: Error | null) => void} failed */
   constructor(device, feed, listener, failed) {
     this.device = device;
     this.feed = feed;
@@ -33,6 +33,7 @@ class Subscription {
     /** Number of the last frame that came. */
     this.frame = 0;
     this.connection = 0;
+    this.refused = false;
     /** Bytes that the listener is done with, and the server was not told of; `shown` is the cursor behind them. */
     this.owed = 0;
     this.shown = "";
@@ -52,8 +53,9 @@ export class Feeds {
   }
 
   /**
-   * Listen to a feed. Errors: one that has a listener already.
-   * @param {string} device @param {string} feed @param {FeedListener} listener @param {(error: Error) => void} failed
+   * Listen to a feed. Errors: one that has a listener already. failed: is told why a feed does not come, null when it
+   * comes after all.
+   * @param {string} device @param {string} feed @param {FeedListener} listener @param {(error: Error | null) => void} failed
    * @returns {() => void} call it to stop
    */
   subscribe(device, feed, listener, failed) {
@@ -83,9 +85,12 @@ export class Feeds {
     const connection = (subscription.connection = this._connection);
     try {
       await this._session.ask("subscribe", { device, feed, cursor });
+      if (subscription.refused && this._has(subscription)) subscription.failed(null);
+      subscription.refused = false;
     } catch (error) {
       // A broken connection is no news: the next one asks again.
       if (!this._session.online || connection !== this._connection || !this._has(subscription)) return;
+      subscription.refused = true;
       subscription.failed(/** @type {Error} */ (error));
       if (MOMENTARY.includes(/** @type {any} */ (error).kind)) {
         const still = () => this._session.online && connection === this._connection && this._has(subscription);

@@ -101,7 +101,7 @@ def test_on_start_that_exits_is_given_up_too(lab: SmallLab) -> None:
 
 
 def test_start_that_took_too_long_fails(make: MakeLab) -> None:
-    lab = make(devices=["toy"], LABKIT_START_TIMEOUT=1.0)
+    lab = make(devices=["toy"], LABKIT_START_TIMEOUT=5.0)
     ids: list[str] = []
 
     @lab.weblab.on_start
@@ -385,7 +385,7 @@ def test_next_student_enters_after_the_first_ones_time(make: MakeLab) -> None:
     lab = make(devices=["toy"])
     lab.view("/write", requires_login(lambda: str(toy(lab).write("x"))))
     lab.up()
-    first = lab.start(length=0.5)
+    first = lab.start(length=4)
     student = lab.student(first)
     assert student.get("/write").text == "x"
     assert lab.post_start().status_code == 503

@@ -53,7 +53,7 @@ def says(page: Page, text: str) -> None:
 def test_a_student_drives_the_board_until_the_time_is_over_and_the_next_one_gets_in(
     place: Place, browser: Browser
 ) -> None:
-    with place.running("demo", "--port", "0", "--time", "20") as demo:
+    with place.running("demo", "--port", "0", "--time", "40") as demo:
         demo.says("Student")
         link = f"{demo.url}/labkit/demo"
         first, second = browser.new_context(), browser.new_context()

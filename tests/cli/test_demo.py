@@ -184,7 +184,7 @@ def test_two_demos_at_once_are_two_labs(free: Shared, place: Place) -> None:
 
 
 def test_session_of_a_demo_ends_when_its_time_is_over(place: Place) -> None:
-    with place.running("demo", "--port", "0", "--time", "2") as demo:
+    with place.running("demo", "--port", "0", "--time", "10") as demo:
         demo.says("Student")
         link = f"{demo.url}/labkit/demo"
         student = browser()

@@ -65,7 +65,7 @@ def free(lab: FlowLab) -> Iterator[FlowLab]:
 
 
 def test_time(lab: FlowLab) -> None:
-    with visit(lab, "ada", length=4) as ada:
+    with visit(lab, "ada", length=8) as ada:
         assert lab.rlms.status(ada.session_id) > 0
         eventually(lambda: lab.rlms.status(ada.session_id) == -1, what="the time is over")
         ada.assert_out("time")
@@ -195,7 +195,7 @@ def test_the_user_is_out_before_anybody_has_begun_to_end_the_session(make_lab: C
     lab.loop(WEBLAB_AUTOCLEAN_THREAD=False)
     lab.web()
     lab.wait_free()
-    with visit(lab, "ben", length=4) as ben, visit(lab, "ada") as ada:
+    with visit(lab, "ben", length=8) as ben, visit(lab, "ada") as ada:
         assert ada.page is not None
         assert ada.page.ask("logout") == {"ok": True}
         eventually(lambda: lab.rlms.status(ben.session_id) == -1, what="the time is over")

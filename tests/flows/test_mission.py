@@ -21,7 +21,7 @@ def test_the_end_takes_the_bench_from_a_task_that_drives_it(
     make_lab: Callable[..., FlowLab], layout: str, reason: str
 ) -> None:
     lab = make_lab(settings={"LABKIT_ACQUIRE": False}).start(layout)
-    ada = lab.rlms.must_start("ada", length=4 if reason == "time" else 60, client=BY_HAND).enter()
+    ada = lab.rlms.must_start("ada", length=8 if reason == "time" else 60, client=BY_HAND).enter()
     assert list(lab.sessions.touch(ada.session_id, poll=False).fences) == ["bench-1"]
     task = drive(ada, "# driven by ada")
     assert task["status"] in ("submitted", "running")

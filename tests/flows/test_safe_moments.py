@@ -26,7 +26,7 @@ def wait_safe(board: BoardProcess, before: int, what: str) -> None:
 def test_board_is_made_safe_when_opened_before_and_after_a_session_without_the_store_and_at_the_end(
     make_lab: Callable[..., FlowLab],
 ) -> None:
-    lab = make_lab(append_only=True, settings={"LABKIT_SAFE_AFTER": 2})
+    lab = make_lab(append_only=True, settings={"LABKIT_SAFE_AFTER": 4})
     board = lab.boards[0]
     loop = lab.loop()
     lab.web()

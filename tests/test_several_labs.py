@@ -15,6 +15,7 @@ from tests.small_lab import SmallLab
 from tests.toy import wait_until
 
 MakeLab = Callable[..., SmallLab]
+CountThreads = Callable[[str], int]
 
 
 @pytest.fixture
@@ -42,11 +43,14 @@ def make_lab(tmp_path: Path, store_server: StoreServer) -> Iterator[MakeLab]:
         yield make
 
 
-def threads(word: str) -> int:
-    return sum(thread.name.startswith(word) for thread in threading.enumerate())
+@pytest.fixture
+def threads() -> CountThreads:
+    """Counts the threads that this test has begun, by the beginning of their names."""
+    before = set(threading.enumerate())
+    return lambda word: sum(thread.name.startswith(word) for thread in set(threading.enumerate()) - before)
 
 
-def test_labs_on_one_store_each_do_all_of_their_work(make_lab: MakeLab) -> None:
+def test_labs_on_one_store_each_do_all_of_their_work(make_lab: MakeLab, threads: CountThreads) -> None:
     labs = {name: make_lab(name).up() for name in ("one", "two", "three")}
     assert (threads("beat"), threads("host"), threads("task-")) == (3, 3, 3)
     sessions = {name: lab.start(length=600) for name, lab in labs.items()}
@@ -61,7 +65,7 @@ def test_labs_on_one_store_each_do_all_of_their_work(make_lab: MakeLab) -> None:
     assert labs["two"].student(sessions["two"]).get("/who").text == "two"
 
 
-def test_lab_that_is_closed_leaves_the_others_at_work(make_lab: MakeLab) -> None:
+def test_lab_that_is_closed_leaves_the_others_at_work(make_lab: MakeLab, threads: CountThreads) -> None:
     one, two = make_lab("one").up(), make_lab("two").up()
     session = two.start(length=0.3)
     one.weblab.close()

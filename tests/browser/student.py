@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.harness import PretendedLab
+from tests.toy import GUARD
 
 TERMINAL = """() => {
     const buffer = document.querySelector('[data-device="bench-1/console"] .panel')?.terminal?.buffer.active;
@@ -27,11 +29,11 @@ def enter(page: Page, lab: PretendedLab) -> None:
 
 def until(page: Page, holds: Callable[[], bool]) -> None:
     """Wait until something is so; the page's own events are let through meanwhile."""
-    for _ in range(200):
-        if holds():
-            return
+    ends = time.monotonic() + GUARD
+    while not holds():
+        if time.monotonic() >= ends:
+            pytest.fail(f"it did not come true within {GUARD:g} s")
         page.wait_for_timeout(50)
-    pytest.fail("it did not come true within 10 s")
 
 
 def shows(page: Page, text: str) -> None:

@@ -201,14 +201,15 @@ def test_a_socket_that_a_crash_left_does_not_hinder(lab: EmbeddedLab) -> None:
 def test_a_server_that_does_not_answer_is_an_error_with_the_log_and_no_second_server(
     lab: EmbeddedLab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "START_SECONDS", 1.0)
     store = lab.store()
     store.open()
     server, its_keeper = lab.server(), lab.keeper()
     os.kill(server, signal.SIGSTOP)
     try:
-        with pytest.raises(StoreUnavailableError, match=r"did not answer within 1 s(.|\n)*Ready to accept"):
-            store.ensure()
+        with monkeypatch.context() as impatient:
+            impatient.setattr(embedded, "START_SECONDS", 1.0)
+            with pytest.raises(StoreUnavailableError, match=r"did not answer within 1 s(.|\n)*Ready to accept"):
+                store.ensure()
         assert sorted(processes_of(lab.instance)) == sorted([server, its_keeper])
     finally:
         os.kill(server, signal.SIGCONT)
@@ -227,10 +228,12 @@ def test_a_server_that_is_long_reading_its_file_is_waited_for(
                 pipeline.set(f"key-{key}", "")
             pipeline.execute()
     wait_until(lab.is_gone)
-    slowly = f"exec '{embedded.server_program()}' \"$@\" --key-load-delay 100"
+    slowly = f"exec '{embedded.server_program()}' \"$@\" --key-load-delay 200"
     server_on_path(tmp_path, monkeypatch, slowly)
-    monkeypatch.setattr(embedded, "START_SECONDS", 2.0)  # and it reads for four
+    monkeypatch.setattr(embedded, "START_SECONDS", 5.0)  # and it reads for eight at least: 40,000 times 200 us
+    began = time.monotonic()
     lab.store().open()
+    assert time.monotonic() - began > 8
     assert lab.client().dbsize() == keys + 1
 
 

@@ -53,10 +53,11 @@ def test_devices_without_end_share_a_lane() -> None:
 
 
 def test_who_asks_for_too_much_has_to_wait() -> None:
-    found, gate, asked = Lanes(), threading.Event(), threading.Event()
+    found, begun, gate, asked = Lanes(), threading.Event(), threading.Event(), threading.Event()
     done: list[int] = []
 
     def work(number: int) -> None:
+        begun.set()
         assert gate.wait(GUARD)
         done.append(number)
 
@@ -67,6 +68,9 @@ def test_who_asks_for_too_much_has_to_wait() -> None:
 
     thread = threading.Thread(target=ask)
     thread.start()
+    assert begun.wait(GUARD)
+    lane = found._lanes["sid"]["bench-1/console"]
+    wait_until(lambda: len(lane.waiting) >= MOST_WAITING)
     assert not asked.wait(0.2)
     gate.set()
     thread.join(GUARD)

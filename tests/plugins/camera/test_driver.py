@@ -163,10 +163,12 @@ def test_silent_camera_is_no_signal_until_it_speaks(
     network_camera: NetworkCamera, open_camera: OpenCamera, link: RecordingLink
 ) -> None:
     link.looked_at = True
-    open_camera(url=network_camera.url, timeout=0.3)
+    open_camera(url=network_camera.url, timeout=2.0)
     link.wait_frames(1)
+    link.wait_for(lambda: link.signals[-1]["signal"])
+    said = len(link.signals)
     network_camera.silent = True
-    assert link.wait_signal(False)["reason"]
+    assert link.wait_signal(False, after=said)["reason"]
     said = len(link.signals)
     network_camera.silent = False
     link.wait_signal(True, after=said)

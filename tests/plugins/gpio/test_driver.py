@@ -255,7 +255,7 @@ def test_only_declared_edges_are_told(open_twin: OpenTwin, link: RecordingLink) 
 
 
 def test_change_that_does_not_last_is_no_edge_of_a_debounced_input(open_twin: OpenTwin, link: RecordingLink) -> None:
-    twin = open_twin({"key": {"line": 1, "direction": "in", "debounce": 300}})
+    twin = open_twin({"key": {"line": 1, "direction": "in", "debounce": 2000}})
     far = FarEnd(twin)
     for level in (1, 0, 1, 0, 1):
         far.drive("key", level)

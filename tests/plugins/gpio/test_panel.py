@@ -46,7 +46,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, store_server: StoreServer) -> 
     folder = tmp_path_factory.mktemp("lab")
     (folder / "devices").mkdir()
     (folder / "devices" / "bench-1.toml").write_text(DECLARED)
-    lab = GpioLab(folder, store_server.url)
+    lab = GpioLab(folder, store_server.url, LABKIT_CALL_TIMEOUT=60)  # a chip hangs for as long as a test looks at it
     yield lab
     lab.close()
 
@@ -108,11 +108,12 @@ def test_refused_switch_stays_where_it_was_and_says_why(page: Page, lab: GpioLab
 
 
 def test_switch_waits_while_the_device_takes_its_time(page: Page, lab: GpioLab) -> None:
-    lab.ask("slow")
+    lab.ask("hang")
     red = page.get_by_test_id("switch-red")
     red.click()
     expect(red).to_have_attribute("aria-busy", "true")
     expect(red).to_have_attribute("aria-checked", "false")
+    lab.ask("normal")
     expect(red).to_have_attribute("aria-checked", "true")
     expect(red).to_have_attribute("aria-busy", "false")
 

@@ -37,7 +37,9 @@ SAID = {
     "Messages that a page has not read while it goes on asking": (
         f"{socket_gate.MOST_WAITING:,}", f"{socket_gate.MOST_WAITING_BYTES / 1e6:g} MB", f"than {socket_gate.FEW} ",
     ),
-    "Time in which a page takes one message, or all that is left when its session is over": (f"{sockets.PING_SECONDS + sockets.PONG_SECONDS} s",),
+    "Time in which a page takes one message, or all that is left when its session is over": (
+        f"{sockets.PING_SECONDS + sockets.PONG_SECONDS} s",
+    ),
     "Bytes of a feed on their way to a page": (f"{subscription.WINDOW // 1024} kB",),
     "Frames on their way to a page": (str(frames.IN_FLIGHT),),
     "Calls of one page that wait for one device": (str(lanes.MOST_WAITING), f"{lanes.MOST_LANES} devices"),

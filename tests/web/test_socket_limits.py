@@ -7,9 +7,7 @@ import json
 import logging
 import queue
 import socket
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +16,6 @@ import websocket
 from engineio.packet import MESSAGE, NOOP, Packet
 
 from labkit.web import rates, socket_gate, visitors
-from labkit.web.link import _send_whole
 from labkit.web.sockets import MOST_UNSENT, LabSockets
 from tests.small_lab import MakeLab, SmallLab
 from tests.toy import GUARD, wait_until
@@ -279,7 +276,7 @@ def test_page_that_does_not_read_and_goes_on_asking_is_let_go(
     link = served.link(served.lab.start())
     found = sockets_of(served)
     (sid,) = found._transports
-    fill(found, sid)
+    fill(found, sid, link)
     assert found.places._taken == 1
     link.send(frame)
     wait_until(lambda: found.places._taken == 0, "the end of the connection")
@@ -296,7 +293,7 @@ def test_session_that_ends_frees_the_place_of_a_page_that_does_not_read(
     link = served.link(session)
     found = sockets_of(served)
     (sid,) = found._transports
-    fill(found, sid)
+    fill(found, sid, link)
     found._drop(sid)
     wait_until(lambda: found.places._taken == 0, "its place")
     wait_until(lambda: not any(thread.name == "socket-drop" for thread in threading.enumerate()), "the thread's end")
@@ -318,23 +315,18 @@ def test_what_waits_for_a_page_is_too_much_by_number_or_by_size() -> None:
     assert socket_gate.too_much_waits(waiting)
 
 
-def fill(found: LabSockets, sid: str) -> None:
+def fill(found: LabSockets, sid: str, link: websocket.WebSocket) -> None:
     """Have more wait for a page that does not read than it may, besides what its thread has taken to send it."""
-    calm = 0
-    while calm < 5:  # the thread that sends has got its turn, and waits: all that the kernel has room for is there
-        waiting = found._unsent(sid)
+    put(found, sid)
+    while found._unsent(sid):  # until that thread has taken all of it at once: more than any kernel has room for
+        link.sock.recv(1_000_000)
+    put(found, sid)
+
+
+def put(found: LabSockets, sid: str) -> None:
+    while found._unsent(sid) <= 2 * MOST_UNSENT:
         assert sid in found._transports, "the page was let go before there was too much for it"
-        if waiting <= 2 * MOST_UNSENT:
-            found._send(sid, "feed", {"data": "x" * 60_000})
-            calm = 0
-            continue
-        time.sleep(0.1)
-        calm = calm + 1 if found._unsent(sid) == waiting and somebody_sends() else 0
-
-
-def somebody_sends() -> bool:
-    """Whether a thread hands a message to the kernel, or waits there for room."""
-    return any(frame.f_code is _send_whole.__code__ for frame in sys._current_frames().values())
+        found._send(sid, "feed", {"data": "x" * 60_000})
 
 
 def sockets_of(served: Served) -> LabSockets:

@@ -21,8 +21,11 @@ def thaw(pid: int) -> None:
 
 def _states(pid: int) -> list[str]:
     """The state of each thread, as in proc_pid_stat(5)."""
-    return [_state((task / "stat").read_text()) for task in Path(f"/proc/{pid}/task").iterdir()]
+    return [_state(task / "stat") for task in Path(f"/proc/{pid}/task").iterdir()]
 
 
-def _state(stat: str) -> str:
-    return stat.rpartition(")")[2].split()[0]  # the name before it may have spaces and brackets
+def _state(file: Path) -> str:
+    try:
+        return file.read_text().rpartition(")")[2].split()[0]  # the name before it may have spaces and brackets
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"  # it has ended since it was listed

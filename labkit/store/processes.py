@@ -79,8 +79,8 @@ class Processes:
     ) -> BeatNews | None:
         """Beat once. None: this process was silent for too long and counts as gone; it must take a new name.
 
-        benches: those that it hosts -> the fence of the claim. kept: those that it has given up but for a device that
-        hangs in it; no other machine gets them.
+        benches: those that it hosts -> the fence of the claim. kept: those that it hosts no more and that are still
+        open in it, being closed or because a device of them hangs; no other machine gets them.
         """
         hosted = [f"{bench}={fence}" for bench, fence in benches.items()]
         hosted += [f"{bench}~{fence}" for bench, fence in (kept or {}).items()]

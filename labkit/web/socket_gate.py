@@ -199,11 +199,10 @@ class _WebSocket(SimpleWebSocketWSGI):  # type: ignore[misc]  # it brings no typ
 def too_much_waits(unsent: queue.Queue[Any]) -> bool:
     """Whether more packets wait to be sent than a page that reads ever has before it."""
     count = unsent.qsize()
-    if count <= FEW:
-        return False
+    if count <= FEW or count > MOST_WAITING:
+        return count > FEW
     with unsent.mutex:
-        size = sum(len(packet.data or "") for packet in unsent.queue if packet is not None)
-    return count > MOST_WAITING or size > MOST_WAITING_BYTES
+        return sum(len(packet.data or "") for packet in unsent.queue if packet is not None) > MOST_WAITING_BYTES
 
 
 def packet_price(packet: Any) -> float:

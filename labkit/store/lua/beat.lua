@@ -1,6 +1,6 @@
 -- One beat of a process, and all the news for it: what is due, who is gone, the holds of the benches that it hosts.
 -- ARGV: time, process, first ('1' or ''), roles, highest fence it knows, 'bench=fence' it hosts ...,
---       'bench~fence' that it has given up, but whose device hangs in it
+--       'bench~fence' that it hosts no more, and that is still open in it: being closed, or a device of it hangs
 -- Returns: {gone} (it was silent too long: it must take a new name) |
 --          {ok, now, went back ('1' or ''), tasks queued, urgent ones of them, {due sessions}, {gone processes}, {bench, ok|lost, ...}, {device, hold's state, fence, session, until when that is live, ...}, {bench in maintenance, reason, ...}, when somebody began to look at frames, {device, condition, ...}}
 --@include benches

@@ -201,7 +201,9 @@ class LabProcess:
             self._wake.clear()
             if not stopping.is_set():
                 try:
-                    self._beat(first=False)
+                    beaten = self._beat(first=False)
+                    if stopping.is_set():  # it may have come to the store after the good-bye
+                        self._processes.leave(beaten)
                 except StoreUnavailableError as error:
                     if self.silent_for < 3:
                         log.warning("beat failed process=%s error=%s", self.id, error)
@@ -210,12 +212,13 @@ class LabProcess:
                     log.exception("beat failed process=%s", self.id)
                     stopping.wait(0.2)
 
-    def _beat(self, *, first: bool) -> None:
+    def _beat(self, *, first: bool) -> str:
+        """Beat once; returns under which name."""
         with self._lock:
-            hosted, kept = dict(self._hosted), dict(self._kept)
+            process, hosted, kept = self.id, dict(self._hosted), dict(self._kept)
         before = self._clock.boottime()
         news = self._processes.beat(
-            self.id,
+            process,
             first=first,
             roles=" ".join(sorted(self._roles)),
             highest_fence=self.highest_fence,
@@ -223,21 +226,21 @@ class LabProcess:
             kept=kept,
         )
         if news is None:
-            self._rename()
-            return
+            return self._rename()
         self._last_beat = before  # not after: what counts is when the store can have seen it at the earliest
         self._offset = news.now - before
         for listener in list(self._news):
             _told(listener, news)
+        return process
 
-    def _rename(self) -> None:
+    def _rename(self) -> str:
         log.warning("process was taken for gone process=%s silent=%.1f", self.id, self.silent_for)
         with self._lock:
             self._kept |= self._hosted  # they are open still, until each is given up
             self.id, self._hosted = self._new_id(), {}
         for listener in list(self._gone):
             _told(listener)
-        self._beat(first=True)
+        return self._beat(first=True)
 
     def _hear(self, stopping: threading.Event) -> None:
         position = ""

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ process.hosts("bench-1", 7)
 process.start()
 print(process.id, flush=True)
 sys.stdin.read()
-process.stop()
+process.stop(30)
 """
 
 
@@ -42,6 +43,12 @@ def process(store: Store) -> Iterator[LabProcess]:
     process = LabProcess(Processes(store), "my pi")
     yield process
     process.stop()
+
+
+@pytest.fixture
+def only_when_nudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No beat comes by itself: not even where the test stands still between two of its lines."""
+    monkeypatch.setattr("labkit.process.BEAT_SECONDS", 600.0)
 
 
 def beats(store: Store, name: str) -> bool:
@@ -78,7 +85,7 @@ def test_stop_leaves_at_once_and_the_next_start_has_a_new_name(store: Store, pro
     process.add_role("host")
     process.start()
     old = process.id
-    process.stop()
+    process.stop(GUARD)  # long enough for the beat that may be under way: one that comes after the good-bye undoes it
     process.stop()
     assert not process.running
     assert not Processes(store).with_role("host")
@@ -87,6 +94,37 @@ def test_stop_leaves_at_once_and_the_next_start_has_a_new_name(store: Store, pro
     assert Processes(store).with_role("host") == process.id
 
 
+@pytest.mark.usefixtures("only_when_nudged")
+def test_beat_that_comes_to_the_store_after_the_good_bye_says_another(
+    store: Store, process: LabProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.add_role("host")
+    process.start()
+    name, under_way, let_go = process.id, threading.Event(), threading.Event()
+    real = Processes.beat
+
+    def late(self: Processes, process: str, **said: Any) -> BeatNews | None:
+        under_way.set()
+        assert let_go.wait(GUARD)
+        return real(self, process, **said)
+
+    def has_left() -> bool:
+        beaten = store.command("ZSCORE", store.keys["processes"], name)
+        return float(beaten) == 0 and not Processes(store).with_role("host")
+
+    monkeypatch.setattr(Processes, "beat", late)
+    process.nudge()
+    assert under_way.wait(GUARD)
+    beating = [thread for thread in threading.enumerate() if thread.name == "beat"]
+    process.stop(0.05)
+    assert has_left()
+    let_go.set()
+    for thread in beating:
+        thread.join(GUARD)
+    assert has_left()
+
+
+@pytest.mark.usefixtures("only_when_nudged")
 def test_listeners_hear_every_beat_and_can_be_forgotten(process: LabProcess) -> None:
     heard: list[BeatNews] = []
     listener = heard.append
@@ -127,8 +165,8 @@ def test_process_that_was_taken_for_gone_takes_a_new_name(store: Store, process:
     assert process.highest_fence == 7
 
 
+@pytest.mark.usefixtures("only_when_nudged")
 def test_change_brings_a_beat_at_once(store: Store, process: LabProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labkit.process.BEAT_SECONDS", 60.0)
     listens, wait = threading.Event(), process._processes.wait_for_changes
 
     def wait_from(position: str, seconds: float) -> str:
@@ -188,6 +226,7 @@ def test_start_for_which_no_thread_can_be_had_can_be_tried_again(
     wait_until(lambda: process._last_beat > first, "a beat")
 
 
+@pytest.mark.usefixtures("only_when_nudged")
 def test_silence_counts_while_the_machine_sleeps(store: Store) -> None:
     class Sleepy(Clock):
         slept = 0.0
@@ -276,14 +315,18 @@ def test_forked_child_starts_anew_though_its_first_beat_fails_and_its_parent_goe
     )
 
 
+@pytest.mark.usefixtures("only_when_nudged")
 def test_what_a_renamed_process_hosted_stays_its_machines_until_it_is_closed(store: Store, process: LabProcess) -> None:
+    heard: list[BeatNews] = []
+    process.on_news(heard.append)
     process.start()
     process.hosts("bench-1", 7)
     before = process.id
     store.command("HSET", store.keys["bench_host"], "bench-1", f"{before} 7 my-pi 1.0")
     store.command("ZREM", store.keys["processes"], before)
     process.nudge()
-    wait_until(lambda: process.id != before, "its new name")
+    wait_until(lambda: len(heard) == 2, "the first beat of its new name")
+    assert process.id != before
 
     def seen() -> float:
         (host,) = store.command("HMGET", store.keys["bench_host"], "bench-1")
@@ -291,11 +334,9 @@ def test_what_a_renamed_process_hosted_stays_its_machines_until_it_is_closed(sto
         assert (name, fence, machine) == (before, "7", "my-pi"), "its sessions would find the new one"
         return float(at)
 
-    wait_until(lambda: seen() > 1.0, "a beat that speaks of it")
+    assert seen() > 1.0, "no beat speaks of it"
     process.hosts_no_more("bench-1")
     store.command("HSET", store.keys["bench_host"], "bench-1", f"{before} 7 my-pi 1.0")
     process.nudge()
-    name = process.id
-    last = float(store.command("ZSCORE", store.keys["processes"], name))
-    wait_until(lambda: float(store.command("ZSCORE", store.keys["processes"], name)) > last, "the next beat")
+    wait_until(lambda: len(heard) == 3, "the next beat")
     assert seen() == 1.0

@@ -9,13 +9,16 @@ if TYPE_CHECKING:
 
 
 def is_running(lab: Lab) -> bool:
-    """Whether the lab's store can be asked. The embedded one is not started for that, and no folder is made."""
+    """Whether the lab's store is there to be asked. The embedded one is not started for that, and no folder is made.
+
+    One that does not answer at the moment is there all the same: who asks it something is told so.
+    """
     from labkit.store import keeper
     from labkit.store.embedded import EmbeddedStore
 
     if lab.settings.redis_url:
         return True
-    return bool(keeper.ask(keeper.recorded_address(str(EmbeddedStore(lab.instance).folder))))
+    return keeper.is_there(keeper.recorded_address(str(EmbeddedStore(lab.instance).folder)))
 
 
 def nothing_runs(lab: Lab) -> str:

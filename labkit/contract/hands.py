@@ -23,7 +23,7 @@ INTERRUPT_SECONDS = 2.0
 """Seconds within which a command ends that was interrupted; the host leaves the device alone after that."""
 _SETTLED = 0.3
 _LOOK = 0.1
-_BUSY = 1.5
+_BUSY = 1.2
 
 
 class RuleBroken(Exception):
@@ -42,11 +42,13 @@ class Act:
         self.value: Any = None
         self.error: BaseException | None = None
         self._work = work
+        self._begun = threading.Event()
         self._ended = threading.Event()
         self._thread = 0
 
     def run(self) -> None:
         self._thread = threading.get_ident()
+        self._begun.set()
         try:
             self.value = self._work()
         except BaseException as error:  # a driver's library may even call exit
@@ -57,6 +59,10 @@ class Act:
     @property
     def ended(self) -> bool:
         return self._ended.is_set()
+
+    def wait_begun(self) -> None:
+        """Wait for its thread's first turn, which a busy machine may keep it waiting for; ACT_SECONDS at most."""
+        self._begun.wait(ACT_SECONDS)
 
     def wait(self, seconds: float) -> bool:
         """Whether it ends within so many seconds."""
@@ -72,9 +78,9 @@ class Act:
 
     def blocks(self) -> bool:
         """Whether it waits for something: its thread stands still in one place, or goes round for over a second."""
-        deadline, before = Deadline(_BUSY), None
         if self.wait(_SETTLED):
             return False
+        deadline, before = Deadline(_BUSY), None
         while not deadline.over and not self.wait(_LOOK):
             here = self._place()
             if here is not None and here == before:
@@ -124,4 +130,5 @@ def aside(what: str, work: Callable[[], Any], seconds: float) -> Any:
     """Do something on a thread of its own, as the host interrupts. Errors: its own, `RuleBroken`."""
     act = Act(what, work)
     LabThread(f"aside:{what}", lambda _: act.run()).start()
+    act.wait_begun()
     return act.result(seconds)

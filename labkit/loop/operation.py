@@ -23,6 +23,8 @@ log = logging.getLogger("labkit.loop")
 
 INTERRUPT_SECONDS = 2.0
 REPEAT_SECONDS = 0.25
+_LOOKS = 8
+"""In so many parts is that time waited for: a machine that stands still takes one of them, however long it does."""
 WANTED = "a session wants its device"
 """Why an operation is interrupted that gives way."""
 
@@ -60,12 +62,13 @@ class Operation:
             self._touching.release()
 
     def interrupt(self, in_hand: Callable[[], Driver[Any] | None]) -> None:
-        """Interrupt the driver that it has in hand until this is over, INTERRUPT_SECONDS at most.
+        """Interrupt the driver that it has in hand until this is over: once at least, for INTERRUPT_SECONDS at most.
 
         Again and again, because a driver that is only on its way to where it blocks does not feel the first one.
         """
-        deadline = Deadline(INTERRUPT_SECONDS)
-        while not self.done.is_set() and not deadline.over:
+        deadline, tried = Deadline(INTERRUPT_SECONDS), False
+        while not self.done.is_set() and not (tried and deadline.over):
+            tried = True
             with self._touching:
                 driver = in_hand()
                 if driver is not None and not self.done.is_set():
@@ -174,19 +177,27 @@ def interrupt(
 ) -> None:
     """Interrupt an operation from another thread; returns at once. `on_stuck` is called if it does not end in 2 s.
 
-    Where no thread can be had that is logged, and the next call tries again.
+    The two seconds count from the first interrupt, and only while this machine runs: one that stands still for a
+    moment makes no device stuck. Where no thread can be had that is logged, and the next call tries again.
     """
     if not operation.interrupted:  # else a bad driver's interrupt() may hold its lock for ever
         operation.mark(why)
     if not operation.interrupted or not operation.attended.acquire(blocking=False):
         return
 
+    begun = threading.Event()
+
+    def press(_: threading.Event) -> None:
+        begun.set()
+        operation.interrupt(in_hand)
+
     def watch(_: threading.Event) -> None:  # a thread of its own: a bad driver's interrupt() may hang as well
-        if not operation.done.wait(INTERRUPT_SECONDS):
+        begun.wait()
+        if not any(operation.done.wait(INTERRUPT_SECONDS / _LOOKS) for _ in range(_LOOKS)):
             on_stuck(operation)
 
     try:
-        LabThread(f"interrupt:{operation.what}", lambda _: operation.interrupt(in_hand)).start()
+        LabThread(f"interrupt:{operation.what}", press).start()
         LabThread(f"watch:{operation.what}", watch).start()
     except RuntimeError as error:
         operation.attended.release()

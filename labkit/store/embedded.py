@@ -39,6 +39,8 @@ from labkit.store import keeper
 START_SECONDS = 10.0
 LOADING_SECONDS = 120.0
 """A server that says that it is reading its file gets this long."""
+LAST_ASK_SECONDS = 5.0
+"""What is asked when the patience is over is waited for this long: a server that reads answers only now and then."""
 
 _TRIES = 3
 _SOCKET_PATH_BYTES = 107
@@ -72,7 +74,7 @@ class EmbeddedStore:
     def open(self) -> str:
         """Find the store or start it, and keep it alive from now on. Twice is fine. Returns its URL, `unix:///...`.
 
-        Blocks until the server answers, at most 10 s (longer only while it is reading a big file).
+        Blocks until the server answers, at most 17 s (longer only while it is reading a big file).
         Errors: `StoreUnavailableError` with the end of the server's log; `InvalidConfigError` where there is no server
         program, or the folder belongs to another user.
         """
@@ -148,7 +150,7 @@ class EmbeddedStore:
         failures, patience, loading = 0, Deadline(START_SECONDS), Deadline(LOADING_SECONDS)
         while True:
             self._run_starter(presence, patience.left())
-            answer = self._ask()
+            answer = self._ask(LAST_ASK_SECONDS)
             if keeper.is_ready(answer) and _try_lock(presence):
                 return
             if keeper.is_loading(answer) and not loading.over:
@@ -194,8 +196,8 @@ class EmbeddedStore:
             os.close(self._presence)
             self._presence = None
 
-    def _ask(self) -> bytes:
-        return keeper.ask(keeper.recorded_address(str(self.folder)))
+    def _ask(self, seconds: float = keeper.ASK_SECONDS) -> bytes:
+        return keeper.ask(keeper.recorded_address(str(self.folder)), seconds)
 
     def _run_starter(self, presence: int, seconds: float) -> None:
         """Run the starter to its end, or for about `seconds`. What it achieved is to be looked at, not its exit status:

@@ -21,6 +21,7 @@ Three lock files in the store's folder, never deleted, so that nobody locks a fi
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import select
@@ -61,6 +62,16 @@ def ask(address: str, seconds: float | None = ASK_SECONDS) -> bytes:
             return connection.recv(256)
         except OSError:
             return b""
+
+
+def is_there(address: str) -> bool:
+    """Whether a server listens, also one that answers nobody just now. Does not wait for it."""
+    if not address or not is_private(os.path.dirname(address)):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.setblocking(False)
+        # EAGAIN: so many wait for it that there is no room for one more
+        return connection.connect_ex(address) in (0, errno.EAGAIN)
 
 
 def is_ready(answer: bytes) -> bool:

@@ -69,7 +69,7 @@ class BoardProcess:
         texts = (record["data"] for record in self.records() if record["event"] == "received")
         return "".join(texts).encode("latin-1")
 
-    def wait_received(self, expected: bytes, timeout: float = 10.0) -> bytes:
+    def wait_received(self, expected: bytes, timeout: float = 30.0) -> bytes:
         """Wait until `expected` has reached the board, and return all that has. Errors: TimeoutError."""
         ends, pause = time.monotonic() + timeout, threading.Event()
         while expected not in (received := self.received()):
@@ -78,7 +78,7 @@ class BoardProcess:
             pause.wait(0.01)
         return received
 
-    def control(self, request: str, timeout: float = 5.0) -> dict[str, Any]:
+    def control(self, request: str, timeout: float = 30.0) -> dict[str, Any]:
         """Ask the board over its control channel: reset, unplug, plug, hang, garbage, slow, normal, led?."""
         folder = os.open(self.control_path.parent, os.O_PATH | os.O_DIRECTORY)  # a socket's address is short
         try:

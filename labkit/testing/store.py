@@ -49,7 +49,7 @@ class StoreServer:
         return self._process.pid if self._process is not None else 0
 
     def start(self) -> None:
-        """Start the server; blocks until it answers. Errors: `StoreUnavailableError` after 10 s."""
+        """Start the server; blocks until it answers. Errors: `StoreUnavailableError` after 30 s."""
         arguments = [
             str(server_program()),
             "--port",
@@ -74,7 +74,7 @@ class StoreServer:
             cwd=self.folder,
             env={**os.environ, **self._environment},
         )
-        deadline = Deadline(10.0)
+        deadline = Deadline(30.0)
         with redis.Redis(unix_socket_path=str(self.socket)) as client:
             while not deadline.over:
                 with contextlib.suppress(redis.exceptions.RedisError):
@@ -90,7 +90,7 @@ class StoreServer:
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal) if signal else process.terminate()
-            process.wait(10)
+            process.wait(30)
 
     def restart(self) -> None:
         self.stop()

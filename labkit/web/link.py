@@ -184,6 +184,8 @@ def _head(opcode: int, length: int) -> bytes:
 
 def _send_whole(sock: socket.socket, parts: list[bytes], time: Deadline) -> None:
     """Give all of it to the kernel, in one call where it takes that. Errors: OSError, also where it takes too long."""
+    if time.over:  # the time is that of many messages, each of which the kernel may have taken whole
+        raise TimeoutError("The browser has not read all that was left in time.")
     if isinstance(sock, ssl.SSLSocket):
         parts, sent = [b"".join(parts)], 0
     else:

@@ -32,6 +32,8 @@ BLOCK_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 MESSAGE_BYTES = 64 * 1024
 DISMISS_SECONDS = 0.5
+ANSWERED_SECONDS = 3.0
+"""As long, where the answer is still to be given: the thread that gives it may lose its turn on a busy machine."""
 
 
 class Relay:
@@ -143,10 +145,10 @@ class Relay:
             if self._view_of and self._start():
                 log.error("relay had ended and was started anew")
 
-    def dismiss(self, sid: str) -> None:
-        """Disconnect a socket in a moment: what it is being answered still goes out first."""
+    def dismiss(self, sid: str, seconds: float = DISMISS_SECONDS) -> None:
+        """Disconnect a socket in so many seconds: what it is being answered still goes out first."""
         with self._lock:
-            self._dismissed.setdefault(sid, Deadline(DISMISS_SECONDS))
+            self._dismissed.setdefault(sid, Deadline(seconds))
         self._nudge()
 
     def forget(self, sid: str) -> None:

@@ -29,7 +29,7 @@ from labkit.web.lanes import Lanes
 from labkit.web.origin import own_pages_only
 from labkit.web.page_requests import FeedRequest, call_request, feed_request
 from labkit.web.places import Places
-from labkit.web.relay import Relay
+from labkit.web.relay import ANSWERED_SECONDS, Relay
 from labkit.web.session_view import shown_state
 from labkit.web.socket_answers import Answer, failed_unforeseen, not_done, over, put_out, too_many
 from labkit.web.socket_gate import keep_nonsense_out
@@ -219,7 +219,7 @@ class LabSockets:
         try:
             self.relay.watch(sid, self._session_to_enter())
         except (StoreUnavailableError, _NoEntry) as error:
-            self.relay.dismiss(sid)
+            self.relay.dismiss(sid, ANSWERED_SECONDS)
             reason = error.reason if isinstance(error, _NoEntry) else "store"
             raise flask_socketio.ConnectionRefusedError(str(error), {"reason": reason}) from error
         flask.request.environ[VISIT].come_in()
@@ -254,7 +254,7 @@ class LabSockets:
                 return not_done(error)
             if record is None or record.state is not SessionState.ACTIVE or self.relay.shows(sid) != record.session_id:
                 self._vouched.pop(sid, None)
-                self.relay.dismiss(sid)
+                self.relay.dismiss(sid, ANSWERED_SECONDS)
                 return put_out(record)
             if sid in self._transports:
                 self._vouched[sid] = Deadline(VOUCHED_SECONDS)

@@ -12,6 +12,10 @@ from typing import Protocol
 
 from labkit_plugins.interruption import Operation
 
+_TOGETHER_NS = 1_000_000
+"""Two clocks are read at one moment where no more lies between."""
+_CLOCK_READINGS = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
@@ -56,6 +60,11 @@ class Lines(Protocol):
 def utc_of(monotonic_ns: int) -> float:
     """A moment of CLOCK_MONOTONIC, which the kernel stamps edges with, as UTC seconds since 1970.
 
-    By the offset of now: so a clock that was set in the meantime is right, and every kernel can do it.
+    By the offset of now: so a clock that was set in the meantime is right, and every kernel can do it. The two clocks
+    are read again where this thread lost its turn between them, which would make the edge seconds early.
     """
-    return time.time() - (time.monotonic_ns() - monotonic_ns) / 1e9
+    for _ in range(_CLOCK_READINGS):
+        before, now, after = time.monotonic_ns(), time.time(), time.monotonic_ns()
+        if after - before < _TOGETHER_NS:
+            break
+    return now - (before - monotonic_ns) / 1e9

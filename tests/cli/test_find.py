@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.cli.program import BENCH, Place
+from tests.frozen import freeze, thaw
+from tests.store.embedded_lab import processes_of
 
 APP = """
 from flask import Flask
@@ -59,6 +63,25 @@ def test_looking_at_a_lab_that_does_not_run_leaves_nothing_behind(lab: Place, ap
     released = lab.labkit("release", "bench-1")
     assert (released.returncode, released.stderr) == (1, f"Error: {sentence}")
     assert {path for path in lab.folder.rglob("*") if "__pycache__" not in path.parts} == before
+
+
+def test_lab_whose_store_does_not_answer_is_not_taken_for_one_that_does_not_run(lab: Place) -> None:
+    code = "import os; from labkit.cli.find import find_lab; from labkit.commands.running import is_running; "
+    asked = ("-c", f"{code}print(is_running(find_lab(os.environ)))")
+    with lab.running("loop") as loop:
+        loop.says("condition=ok")
+        (server,) = (one for one in processes_of(lab.folder / "instance") if is_server(one))
+        freeze(server)
+        try:
+            assert lab.python(*asked).stdout == "True\n"
+        finally:
+            thaw(server)
+    lab.wait_until_nothing_is_left()
+    assert lab.python(*asked).stdout == "False\n"
+
+
+def is_server(process: int) -> bool:
+    return os.readlink(f"/proc/{process}/exe").endswith("-server")
 
 
 @pytest.mark.parametrize(

@@ -84,14 +84,14 @@ def send_on_and_on(link: Link, size: int = 1_000_000) -> None:
 
 
 @contextlib.contextmanager
-def read_a_little(browser: socket.socket) -> Iterator[None]:
+def read_a_little(browser: socket.socket, size: int = 20_000) -> Iterator[None]:
     """Have a browser take a little now and then."""
     over = threading.Event()
 
     def read() -> None:
         with contextlib.suppress(OSError):  # it was cut off
             while not over.wait(0.05):
-                browser.recv(20_000)
+                browser.recv(size)
 
     reading = threading.Thread(target=read)
     reading.start()
@@ -239,7 +239,9 @@ def test_all_that_is_left_when_the_link_is_to_end_has_the_time_of_one_message() 
     """Else who takes a message now and then keeps its thread and its place for hours."""
     pair = Pair(patience=0.3, more={"leaving": lambda: True})
     pair.browser.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
-    with read_a_little(pair.browser), pytest.raises((BlockingIOError, TimeoutError)):
+    pair.accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
+    # each message is soon taken, and whole: only all together they take too long
+    with read_a_little(pair.browser, ROOM), pytest.raises((BlockingIOError, TimeoutError)):
         send_on_and_on(pair.link, 8_000)
     pair.close()
 

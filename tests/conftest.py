@@ -24,8 +24,9 @@ from tests.ports import chosen_port
 from tests.small_lab import MakeLab, SmallLab
 
 # Every run tries the same inputs, so that a red one says something of the change. `make test-search` tries new ones.
-hypothesis.settings.register_profile("same", derandomize=True)
-hypothesis.settings.register_profile("search", derandomize=False)
+# No input has a time limit of its own: where the machine stands still for a moment, that says nothing of the input.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", derandomize=False, deadline=None)
 hypothesis.settings.load_profile("same")
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")  # the Makefile looks for the same

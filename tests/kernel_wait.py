@@ -29,11 +29,10 @@ class KernelWait:
 
     def hang(self) -> None:
         """Hang, until the end of the block."""
-        if self._over:
-            return
-        self._hanging.append(threading.current_thread())
+        self._hanging.append(threading.current_thread())  # first: whoever is in there `end` waits for
         try:
-            self._spawn()
+            if not self._over:
+                self._spawn()
         finally:
             self._hanging.remove(threading.current_thread())
 

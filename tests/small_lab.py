@@ -190,6 +190,12 @@ class SmallLab:
     def wait_state(self, session_id: str, state: SessionState) -> None:
         wait_until(lambda: self.state(session_id) is state, f"session {state}")
 
+    def bring_forward(self, session_id: str, limit: str, seconds: float) -> None:
+        """Have a limit of a session (`start_until`, `max_date`) come so much earlier, and be looked at at once."""
+        store = self.lab.store
+        store.command("HINCRBYFLOAT", store.keys.of("session", session_id), limit, -seconds)
+        store.command("ZADD", store.keys["deadlines"], 0, session_id)
+
     def view(self, rule: str, function: Callable[..., Any], **options: Any) -> None:
         self.app.add_url_rule(rule, rule, function, **options)
 

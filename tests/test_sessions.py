@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from labkit import requires_login, sessions, weblab_user
+from labkit.context import BoundSession, Purpose
 from labkit.errors import BenchUnavailableError, ReservationLostError, WebLabError
 from labkit.loop import operation
 from labkit.sessions import (
@@ -29,8 +30,9 @@ DEAD = "dead:1:aa"
 
 
 @pytest.fixture
-def lab(make: MakeLab) -> SmallLab:
+def lab(make: MakeLab, monkeypatch: pytest.MonkeyPatch) -> SmallLab:
     """A lab with a toy, its threads not running yet: a test sets its hooks and calls `up()`."""
+    monkeypatch.setattr(operation, "INTERRUPT_SECONDS", GUARD)  # else a toy that is late for it counts as stuck
     return make(devices=["toy"])
 
 
@@ -101,12 +103,13 @@ def test_on_start_that_exits_is_given_up_too(lab: SmallLab) -> None:
 
 
 def test_start_that_took_too_long_fails(make: MakeLab) -> None:
-    lab = make(devices=["toy"], LABKIT_START_TIMEOUT=5.0)
+    lab = make(devices=["toy"], LABKIT_START_TIMEOUT=90.0)  # which no busy machine needs to get to on_start
     ids: list[str] = []
 
     @lab.weblab.on_start
     def start(client: dict[str, Any], server: dict[str, Any]) -> None:
         ids.append(weblab_user.session_id)
+        lab.bring_forward(ids[0], "start_until", 90.0)
         lab.wait_state(ids[0], SessionState.EXPIRED)
         with pytest.raises(ReservationLostError):
             toy(lab).write("too late")
@@ -208,11 +211,8 @@ def test_running_call_of_the_user_is_over_before_on_dispose_acts(lab: SmallLab) 
     errors: list[str] = []
 
     def drive() -> None:
-        from labkit.context import BoundSession, Purpose
-
-        with lab.lab.entered(
-            BoundSession(session_id=session, purpose=Purpose.REQUEST, fences=lab.read(session).fences)
-        ):
+        bound = BoundSession(session_id=session, purpose=Purpose.REQUEST, fences=lab.read(session).fences)
+        with lab.lab.entered(bound):
             try:
                 toy(lab).within(30).block()
             except WebLabError as error:
@@ -385,10 +385,11 @@ def test_next_student_enters_after_the_first_ones_time(make: MakeLab) -> None:
     lab = make(devices=["toy"])
     lab.view("/write", requires_login(lambda: str(toy(lab).write("x"))))
     lab.up()
-    first = lab.start(length=4)
+    first = lab.start(length=600)
     student = lab.student(first)
     assert student.get("/write").text == "x"
     assert lab.post_start().status_code == 503
+    lab.bring_forward(first, "max_date", 600.0)
     lab.wait_state(first, SessionState.EXPIRED)
     wait_until(lambda: lab.is_free("bench-1"), "the bench")
     second = lab.start()

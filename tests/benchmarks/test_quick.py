@@ -14,6 +14,7 @@ from benchmarks.__main__ import MEASURES
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(320)  # the program has its own limit
 @pytest.mark.parametrize("name", MEASURES)
 def test_measure_finds_figures(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", name, "--json", str(tmp_path / "kept.json")]

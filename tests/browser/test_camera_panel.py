@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import time
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def test_picture_takes_the_place_of_the_waiting(page: Page, lab: CameraLab, card
     lab.show(CAMERA, picture(), 1)
     expect(card.get_by_test_id("signal")).to_be_hidden()
     expect(card.get_by_role("img", name="Picture of Robot")).to_be_visible()
-    assert seen(page, card) == ("red", "blue")
+    until(page, lambda: seen(page, card) == ("red", "blue"))
     lab.show(CAMERA, picture(("blue", "red")), 2)
     until(page, lambda: seen(page, card) == ("blue", "red"))
 
@@ -182,12 +183,13 @@ def test_camera_that_is_offline_has_no_signal_and_no_snapshot(page: Page, lab: C
 
 
 def test_picture_that_gets_old_says_its_age(page: Page, lab: CameraLab, card: Locator) -> None:
-    page.clock.install()
+    now = dt.datetime(2026, 3, 2, 14, tzinfo=dt.UTC)
+    page.clock.set_fixed_time(now)
     enter(page, lab)
     lab.show(CAMERA, picture(), 1)
     expect(card.get_by_test_id("signal")).to_be_hidden()
     expect(card.get_by_test_id("age")).to_be_empty()
-    page.clock.fast_forward(7_000)
+    page.clock.set_fixed_time(now + dt.timedelta(seconds=7))
     expect(card.get_by_test_id("age")).to_contain_text("old.")
     lab.show(CAMERA, picture(), 9)
     expect(card.get_by_test_id("age")).to_be_empty()
@@ -197,9 +199,9 @@ def test_snapshot_is_saved_as_the_camera_took_it(page: Page, lab: CameraLab, car
     enter(page, lab)
     with page.expect_download() as download:
         card.get_by_test_id("snapshot").click()
+    expect(card.get_by_test_id("notice")).to_have_text("The picture has been saved.")  # first: it goes by itself
     assert download.value.suggested_filename.startswith("bench-1-camera-")
     assert download.value.path().read_bytes() == picture()
-    expect(card.get_by_test_id("notice")).to_have_text("The picture has been saved.")
 
 
 def test_snapshot_of_a_turned_picture_is_saved_as_it_is_shown(page: Page, lab: CameraLab, card: Locator) -> None:

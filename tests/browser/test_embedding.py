@@ -18,6 +18,7 @@ from werkzeug.wrappers import Request, Response
 
 from labkit.testing.store import StoreServer
 from tests.browser.complaints import note_complaints
+from tests.browser.student import until
 from tests.security.busy_lab import BusyLab
 from tests.store.tls_ends import Authority, TlsEnd
 from tests.web.served import served
@@ -98,10 +99,10 @@ def use(frame: Frame) -> None:
 
 
 def refused(course: Course, frame: Frame) -> bool:
-    """Whether the browser shows nothing of the lab in a frame, and says why."""
-    said = [line for line in course.complaints if "frame-ancestors" in line]
+    """Whether the browser shows nothing of the lab in a frame, and says why, be it a moment later."""
+    until(frame.page, lambda: any("frame-ancestors" in line for line in course.complaints))
     course.complaints.clear()
-    return frame.locator("#devices").count() == 0 and not frame.url.startswith("https:") and bool(said)
+    return frame.locator("#devices").count() == 0 and not frame.url.startswith("https:")
 
 
 def test_page_works_in_a_frame_of_the_site_that_the_owner_has_named_and_in_no_other(made: Any) -> None:

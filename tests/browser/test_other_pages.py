@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import time
 from urllib.parse import urlencode
@@ -46,11 +47,14 @@ def test_end_without_a_way_back_says_to_close_the_tab(page: Page, lab: Pretended
 
 
 def test_refusal_says_what_is_missing_and_counts_down(page: Page, lab: PretendedLab) -> None:
-    show(page, lab, "refused", message=REFUSAL, until=time.time() + 3, retry="/again")
+    now = dt.datetime(2026, 3, 2, 14, tzinfo=dt.UTC)
+    page.clock.set_fixed_time(now)
+    show(page, lab, "refused", message=REFUSAL, until=now.timestamp() + 3, retry="/again")
     expect(page.get_by_test_id("refusal")).to_have_text(REFUSAL)
     expect(page.get_by_test_id("retry")).to_have_attribute("href", "/again")
     expect(page.get_by_test_id("wait")).to_have_text(re.compile(r"^Try again at [\d:]+ UTC, in \d s\.$"))
-    expect(page.get_by_test_id("wait")).to_have_text("It should be free now.", timeout=10_000)
+    page.clock.set_fixed_time(now + dt.timedelta(seconds=4))
+    expect(page.get_by_test_id("wait")).to_have_text("It should be free now.")
 
 
 @pytest.mark.parametrize(("kind", "heading"), [

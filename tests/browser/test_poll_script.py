@@ -18,6 +18,7 @@ from tests.browser.lab_of_pages import LabOfPages
 from tests.browser.student import until
 from tests.conftest import CHROMIUM, CHROMIUM_ARGS
 from tests.docs.markdown import blocks_of
+from tests.flows.passed_time import bring_end_near, pass_silently
 
 COUNTING = "<script>window.told = 0; function ended() { told += 1; }</script>"
 QUICK = 0.4
@@ -62,16 +63,16 @@ def told(page: Page) -> int:
 # -- keeping alive
 
 
-def test_open_page_keeps_its_session_alive_beyond_the_timeout(
-    make_lab: Callable[..., LabOfPages], page: Page, browser: Browser
-) -> None:
-    lab = make_lab(WEBLAB_TIMEOUT=6, WEBLAB_AUTOPOLL=False)
-    session = lab.enter(page, COUNTING + script("callback='ended'"))
-    begun = lab.small.read(session).now
+def test_open_page_keeps_its_session_alive_beyond_the_timeout(make_lab: Callable[..., LabOfPages], page: Page) -> None:
+    lab = make_lab(WEBLAB_TIMEOUT=60, WEBLAB_AUTOPOLL=False)
     silent = lab.small.start()
+    session = lab.enter(page, COUNTING + script("callback='ended'"), timeout=QUICK)
+    for _ in range(2):
+        for one in (session, silent):
+            pass_silently(lab.small.lab.store, one, 35)
+        before = lab.polls()
+        until(page, lambda: lab.polls() > before + 1)  # noqa: B023 - now
     lab.small.wait_state(silent, SessionState.EXPIRED)
-    while lab.small.read(session).now < begun + 9:
-        page.wait_for_timeout(200)
     assert (lab.state(session), told(page)) == (SessionState.ACTIVE, 0)
     assert lab.reason(silent) == "inactivity"
 
@@ -205,8 +206,15 @@ def test_callback_is_called_once_when_the_session_is_over(lab: LabOfPages, page:
     assert (told(page), lab.polls()) == (1, asked)
 
 
-def test_end_of_the_time_is_told_before_the_next_poll_is_due(lab: LabOfPages, page: Page) -> None:
-    session = lab.enter(page, COUNTING + script("callback='ended'"), length=3)
+def test_end_of_the_time_is_told_before_the_next_poll_is_due(make_lab: Callable[..., LabOfPages], page: Page) -> None:
+    lab = make_lab(WEBLAB_TIMEOUT=10_000)  # so that the next poll is due after 5,000 s
+    page.clock.install()
+    session = lab.enter(page, COUNTING + script("callback='ended'"), length=600)
+    until(page, lambda: lab.polls() == 1)
+    bring_end_near(lab.small.lab.store, session)
+    lab.small.wait_state(session, SessionState.EXPIRED)
+    assert told(page) == 0
+    page.clock.fast_forward(601_000)
     until(page, lambda: told(page) == 1)
     assert lab.reason(session) == "time"
 

@@ -17,7 +17,7 @@ from tests.browser.harness import PretendedLab
 from tests.browser.student import enter
 from tests.small_lab import SmallLab
 
-GUARD = 30.0
+GUARD = 90.0  # seconds; in between a page is opened
 
 
 def test_progress_is_shown_until_it_is_done(page: Page, lab: PretendedLab) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -106,8 +108,9 @@ def test_countdown_warns_by_the_length_of_the_session(
     page: Page, lab: PretendedLab, length: float, left: float, level: str
 ) -> None:
     lab.length = length
-    lab.extend(left)
+    page.clock.set_fixed_time(dt.datetime(2026, 3, 2, 14, tzinfo=dt.UTC))  # so that it stays at what is left
     enter(page, lab)
+    lab.extend(left)
     expect(page.locator("#timer")).to_have_attribute("data-level", level)
 
 

@@ -100,8 +100,14 @@ class Place:
 
     def process(self, containing: str, *, but: int = 0) -> int:
         """The oldest process whose command line contains something; waits for it."""
-        wait_for(lambda: set(self.processes(containing)) - {but}, f"a process {containing}")
-        return min(set(self.processes(containing)) - {but})
+        found: list[int] = []
+
+        def there() -> bool:
+            found[:] = sorted(set(self.processes(containing)) - {but})
+            return bool(found)
+
+        wait_for(there, f"a process {containing}")
+        return found[0]
 
     def left_in_temporary(self) -> list[str]:
         return sorted(str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*"))

@@ -36,7 +36,8 @@ def answer_to_handshake(url: str, cookie: str) -> tuple[int, str | None]:
 
 
 def test_page_too_many_is_told_that_the_lab_is_full(lab: Place) -> None:
-    with lab.running("web", "--port", "0", "--threads", "2", LABKIT_ACQUIRE="false") as web:
+    settings = {"LABKIT_ACQUIRE": "false", "WEBLAB_TIMEOUT": "90"}  # ada's page says nothing while ben comes
+    with lab.running("web", "--port", "0", "--threads", "2", **settings) as web:
         web.says("web worker started")
         url = web.err.partition("Serving at ")[2].split()[0]
         address = url.replace("http", "ws") + PATH

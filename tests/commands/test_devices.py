@@ -87,7 +87,7 @@ def test_json_has_an_object_for_each_device(free_lab: Place) -> None:
     assert (first["bench"], first["device"], first["name"]) == ("bench-1", "console", "bench-1/console")
     assert (first["kind"], first["condition"], first["hold"]) == ("serial", "ok", "reserved")
     since, until = (datetime.fromisoformat(first[name]) for name in ("since", "until"))
-    assert 55 <= (until - since).total_seconds() <= 65
+    assert 30 <= (until - since).total_seconds() <= 61  # its time counts from when the RLMS asked
     assert (second["condition"], second["hold"], second["since"], second["until"]) == ("offline", "none", None, None)
     assert "nothing-here" in second["reason"]
     assert (first["blame"], second["blame"], first["service"]) == (None, "device", None)

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from labkit.plugin import DeviceLink, DeviceOfflineError, Driver, DriverOptions, Feed, Twin, command
+from tests.toy import GUARD
 
 
 class GoodBell(Driver[DriverOptions]):
@@ -91,6 +92,14 @@ class TwinWhoseReaderDies(BellTwin):
             self.ended = threading.Event()
             self.reader = threading.Thread(target=self.read, name="bell-reader", daemon=True)
             self.reader.start()
+
+    @command
+    def ring(self) -> int:
+        """Ring it; returns how often it was rung."""
+        rung = super().ring()
+        if "garbage" in self.injected():
+            self.reader.join(GUARD)  # it has met the noise before that is over
+        return rung
 
     def read(self) -> None:
         while not self.ended.wait(0.02):

@@ -17,6 +17,7 @@ from labkit.testing.driver_contract import tried
 from tests import prepared
 from tests.contract import bad_drivers, bad_twins
 from tests.contract.library_driver import PumpWithLibrary
+from tests.contract.patience import patient_contract as patient_contract
 from tests.contract.trial import of
 from tests.prepared import Prepared
 

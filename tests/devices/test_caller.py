@@ -143,6 +143,7 @@ def test_call_after_the_host_died_fails_at_once_and_says_what_to_start(lab: Host
 
 
 def test_device_out_of_service_says_why(lab: HostBench, fence: int) -> None:
+    lab.world.failing["open"] = DeviceOfflineError("it was pulled out")  # and stays so when it is tried again
     with pytest.raises(DeviceOfflineError, match="pulled out"):
         lab.call(fence, "fail", "offline")
     with pytest.raises(DeviceOfflineError, match="pulled out"):

@@ -103,9 +103,13 @@ def test_driver_that_cannot_say_what_it_takes_hides_nothing_that_was_found() -> 
 
 def test_driver_that_hangs_costs_nobody_else_what_was_found() -> None:
     released = threading.Event()
-    stuck, good = look({"a": driver("a", released.wait), "fan": driver("fan", [FOUND])}, seconds=0.5)
+    drivers = {"a": driver("a", released.wait), "fan": driver("fan", [FOUND])}
+    for seconds in (0.5, 5.0, 30.0):  # a busy machine may need more for the other one, too
+        stuck, good = look(drivers, seconds=seconds)
+        assert stuck == Looked(kind="a", error=f"it did not end within {seconds:g} s")
+        if not good.error:
+            break
     released.set()
-    assert stuck == Looked(kind="a", error="it did not end within 0.5 s")
     assert [seen.found for seen in good.seen] == [FOUND]
 
 

@@ -153,6 +153,7 @@ def test_typed_proxy_of_another_kind_is_refused(lab: HostBench, devices: Devices
         devices.typed(Motor, "toy")
 
 
+@pytest.mark.timeout(300)
 def test_type_checker_knows_the_commands_of_a_typed_proxy(tmp_path: Path) -> None:
     lab = tmp_path / "lab.py"
     lab.write_text(
@@ -165,7 +166,7 @@ def test_type_checker_knows_the_commands_of_a_typed_proxy(tmp_path: Path) -> Non
     )
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={tmp_path}/cache", str(lab)]
     environment = {**os.environ, "MYPYPATH": str(Path(__file__).parents[2])}
-    checked = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    checked = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280)
     assert 'lab.py:5: error: "SerialPort" has no attribute "wirte"; maybe "write"?' in checked.stdout
     assert 'lab.py:6: error: Incompatible return value type (got "int", expected "str")' in checked.stdout
     assert checked.stdout.count("error:") == 2, checked.stdout

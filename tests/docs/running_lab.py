@@ -20,7 +20,9 @@ from labkit.clock import Deadline
 from labkit.context import BoundSession, Purpose, session_bound
 from labkit.store.sessions import SessionState
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
+SILENCE_SECONDS = 90.0
+"""Longer than the labs have it: on a busy machine a student of a test may say nothing for a while."""
 
 
 class RunningLab:
@@ -29,6 +31,7 @@ class RunningLab:
     def __init__(self, folder: Path):
         self.module = load(folder / "lab.py")
         self.weblab: WebLab = self.module.weblab
+        self.weblab.timeout = SILENCE_SECONDS
         self.app = self.module.app
         self.app.testing = True
         self._credentials = (self.app.config["WEBLAB_USERNAME"], self.app.config["WEBLAB_PASSWORD"])
@@ -54,7 +57,7 @@ class RunningLab:
         benches = self.weblab.lab.reservations.benches()
         return {device.name: device.condition for bench in benches for device in bench.devices}
 
-    def start(self, *, seconds: float = 60, **client_data: Any) -> tuple[str, FlaskClient]:
+    def start(self, *, seconds: float = 600, **client_data: Any) -> tuple[str, FlaskClient]:
         """Start a session for Ada and follow its link. Returns the session's id and her browser."""
         body = {
             "client_initial_data": client_data,

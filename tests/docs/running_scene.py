@@ -154,7 +154,7 @@ class Scene:
     def rlms(self) -> Rlms:
         return Rlms(self.port)
 
-    def student(self, name: str = "ada", *, length: float = 120.0, **client_data: Any) -> Student:
+    def student(self, name: str = "ada", *, length: float = 600.0, **client_data: Any) -> Student:
         """Have the RLMS send a student, who follows the link."""
         body = {
             "client_initial_data": client_data,

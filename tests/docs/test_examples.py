@@ -35,7 +35,7 @@ def test_first_lab_reads_its_thermometer_and_records_in_a_task(example: Callable
         session_id, browser = lab.start()
         with lab.session(session_id):
             console = lab.weblab.devices["console"]
-            assert b"Welcome ada" in console.read_until(b"Welcome ada\r\n> ", timeout=10)
+            assert b"Welcome ada" in console.read_until(b"Welcome ada\r\n> ", timeout=30)
         first = json_of(browser.get("/temperature"))
         assert 20 < first["celsius"] < 30
         assert json_of(browser.get("/temperature"))["readings"] == first["readings"] + 1 == 2

@@ -24,34 +24,52 @@ from labkit.testing.store import StoreServer
 from tests import prepared
 from tests.flows.people import Rlms, eventually
 from tests.prepared import ROOT, Prepared
+from tests.toy import GUARD
 
 LAYOUTS = ("services", "threads")
 APP = "tests.flows.lab_app:app"
 GUNICORN = ("-k", "gthread", "--threads", "60", "--no-control-socket", "--graceful-timeout", "1")
+ROOMY = {"WEBLAB_TIMEOUT": 600, "LABKIT_CALL_TIMEOUT": 30, "LABKIT_RELEASE_TIMEOUT": 30}
+"""Settings by which nothing is over because the machine is busy; a test that waits for such an end has its own."""
+ROOMY_ANSWER = 20.0
+"""Seconds that a board has to answer what makes it safe: it is a process, which waits for its turn as others do."""
+
+
+class Board(BoardProcess):
+    """A simulated board that a busy machine may keep waiting."""
+
+    def wait_received(self, expected: bytes, timeout: float = GUARD) -> bytes:
+        return super().wait_received(expected, timeout)
+
+    def control(self, request: str, timeout: float = GUARD) -> dict[str, Any]:
+        return super().control(request, timeout)
 
 
 class FlowLab:
     """A lab in a folder: boards, declarations, and the processes that a test starts and kills."""
 
     def __init__(
-        self, folder: Path, store: StoreServer, port: int, *, benches: int = 1, settings: dict[str, Any] | None = None
-    ):
+        self, folder: Path, store: StoreServer, port: int, *, benches: int = 1, safe_seconds: float = 2.0,
+        settings: dict[str, Any] | None = None,
+    ):  # fmt: skip
+        """safe_seconds: how long a board may take to answer what makes it safe."""
         self.folder = folder
         self.store_server = store
         self.port = port
         self.settings = {"WEBLAB_REDIS_URL": store.url, "WEBLAB_TIMEOUT": 60, **(settings or {})}
-        self.boards: list[BoardProcess] = []
+        self.boards: list[Board] = []
         self.processes: list[Prepared] = []
         (folder / "devices").mkdir()
         for number in range(1, benches + 1):
-            self._make_bench(f"bench-{number}")
+            self._make_bench(f"bench-{number}", safe_seconds)
 
-    def _make_bench(self, name: str) -> None:
+    def _make_bench(self, name: str, safe_seconds: float) -> None:
         path = self.folder / f"tty-{name}"
-        board = BoardProcess.start(path, record=self.folder / f"record-{name}", control=self.folder / f"control-{name}")
+        board = Board.start(path, record=self.folder / f"record-{name}", control=self.folder / f"control-{name}")
         self.boards.append(board)
         declaration = (
-            f'[console]\ndriver = "serial"\nport = "{path}"\nsafe = {{ send = "\\u0003halt\\r", expect = "off" }}\n'
+            f'[console]\ndriver = "serial"\nport = "{path}"\n'
+            f'safe = {{ send = "\\u0003halt\\r", expect = "off", timeout = {safe_seconds:g} }}\n'
         )
         (self.folder / "devices" / f"{name}.toml").write_text(declaration)
 
@@ -105,7 +123,7 @@ class FlowLab:
                 return Rlms(port).ask("GET", "/weblab/sessions/api")[0] == 200
             return False
 
-        eventually(answers, what="the web process")
+        eventually(answers, 60, "the web process")
 
     def start(self, layout: str) -> FlowLab:
         """Start everything in one layout, and wait until all benches are free."""
@@ -119,7 +137,7 @@ class FlowLab:
 
     def kill(self, process: Prepared, number: int = signal.SIGKILL) -> None:
         process.send_signal(number)
-        process.wait(30)
+        process.wait(60)
 
     def labkit(self, *arguments: str) -> str:
         """Run a command of `labkit` to its end, in the lab's folder; returns what it printed."""
@@ -201,7 +219,8 @@ class FlowLab:
 
 @contextlib.contextmanager
 def flow_lab(folder: Path, port: int, **options: Any) -> Iterator[FlowLab]:
-    """A lab with a store of its own. Prints the processes' logs at the end; pytest shows them where a test failed."""
+    """A roomy lab with a store of its own. Prints its processes' logs at the end, which pytest shows with a failure."""
+    options = {"safe_seconds": ROOMY_ANSWER, **options, "settings": {**ROOMY, **(options.get("settings") or {})}}
     with StoreServer(append_only=options.pop("append_only", False)) as server:
         lab = FlowLab(folder, server, port, **options)
         try:

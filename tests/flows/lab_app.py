@@ -17,6 +17,7 @@ from flask import Flask, jsonify, request, url_for
 from labkit import WebLab, current_task_stopping, requires_active, requires_login, weblab_user
 
 FOLDER = Path(os.environ["FLOW_FOLDER"])
+GUARD = 30.0
 
 
 def note(what: str, **facts: Any) -> None:
@@ -31,6 +32,22 @@ def wait_for(name: str, seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not (FOLDER / name).exists() and time.monotonic() < until:
         time.sleep(0.01)
+
+
+def write_through(line: str, seconds: float = GUARD) -> None:
+    """Write to the board, and wait until it has read that: making it safe drops what a busy board has not read."""
+    bench = next(iter(weblab.devices)).partition("/")[0]
+    record = FOLDER / f"record-{bench}"  # of another device than a board there is none
+    before, until = received(record).count(line), time.monotonic() + seconds
+    weblab.devices["console"].write(line.encode())
+    while record.exists() and received(record).count(line) == before and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def received(record: Path) -> str:
+    """What has reached a board, a character for each byte."""
+    lines = record.read_text().splitlines(keepends=True) if record.exists() else []
+    return "".join(json.loads(line).get("data", "") for line in lines if line.endswith("\n"))
 
 
 app = Flask("flowlab", root_path=str(FOLDER), instance_path=str(FOLDER / "instance"))
@@ -73,7 +90,7 @@ def on_start(client_data: dict[str, Any], server_data: dict[str, Any]) -> dict[s
     if "start_file" in client_data:
         wait_for(client_data["start_file"])
     if client_data.get("write"):
-        weblab.devices["console"].write(client_data["write"].encode())
+        write_through(client_data["write"])
     if client_data.get("on_start") == "raise":
         raise RuntimeError("this on_start raises")
     if client_data.get("run_sync"):
@@ -99,13 +116,13 @@ def on_dispose() -> None:
         run_and_note("on_dispose")
         say.delay("submitted in on_dispose")
     if len(weblab.devices):
-        say_good_bye(told.get("dispose_write", "halt\r"))
+        say_good_bye(told.get("dispose_write", "halt\r"), deaf="deaf" in told)
     note("on_dispose done", user=weblab_user.username)
 
 
-def say_good_bye(line: str) -> None:
+def say_good_bye(line: str, deaf: bool) -> None:
     try:
-        weblab.devices["console"].write(line.encode())
+        write_through(line, 0.0 if deaf else GUARD)
     except Exception as error:
         note("on_dispose failed", error=type(error).__name__, session=weblab_user.session_id)
         raise
@@ -129,7 +146,7 @@ def ask() -> Any:
     """Write a line and read until a text comes back, which may take long."""
     console = weblab.devices["console"]
     console.write(request.args["line"].encode() + b"\r")
-    got = console.read_until(request.args["until"].encode(), timeout=float(request.args.get("timeout", 5)))
+    got = console.read_until(request.args["until"].encode(), timeout=float(request.args.get("timeout", 30)))
     return jsonify(got=got.decode("latin-1"))
 
 
@@ -174,7 +191,7 @@ def start_drive() -> Any:
 def say(line: str) -> int:
     """Write a line to the board, if the session has one. Returns the process that did it."""
     if len(weblab.devices):
-        weblab.devices["console"].write(f"# {line}\r".encode())
+        write_through(f"# {line}\r")
     note("said", line=line, user=weblab_user.username)
     return os.getpid()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.harness import FlowLab
+from tests.flows.harness import ROOMY, ROOMY_ANSWER, FlowLab
 from tests.flows.people import eventually
 from tests.flows.test_frames import CameraLab, looking
 from tests.store.fleet import ClusterNode
@@ -22,7 +22,7 @@ def node() -> Iterator[ClusterNode]:
 
 
 def test_a_whole_session_runs_on_a_node_of_a_cluster(tmp_path: Path, free_port: int, node: ClusterNode) -> None:
-    lab = FlowLab(tmp_path, node, free_port)  # type: ignore[arg-type] # of a store it wants the URL
+    lab = FlowLab(tmp_path, node, free_port, safe_seconds=ROOMY_ANSWER, settings=ROOMY)  # type: ignore[arg-type] # the URL
     try:
         CameraLab(lab)
         lab.start("services")

@@ -72,7 +72,7 @@ class Flood:
     def _link(self) -> websocket.WebSocket:
         cookies = "; ".join(f"{name}={value}" for name, value in self._student.cookies.items())
         where = f"ws://127.0.0.1:{self._student.port}/labkit/socket.io/?EIO=4&transport=websocket"
-        link = websocket.create_connection(where, cookie=cookies, timeout=5)
+        link = websocket.create_connection(where, cookie=cookies, timeout=GUARD)
         try:
             link.send("40")
         except BaseException:

@@ -163,14 +163,13 @@ def test_a_session_sees_no_picture_of_another_one(camera: CameraLab, layout: str
         lab.rlms.dispose(ada.session_id)
         lab.wait_state(ada.session_id, "expired")
         camera.wait_told(True, False)
-        seen = len(hers.frames)
         lab.wait_free()
         ben = lab.rlms.must_start("ben").enter()
         with looking(ben) as his:
             place(his, b"a secret of ben")
             his.wait(b"a secret of ben")
             assert not any(b"ada" in frame["data"] for frame in his.frames)
-        assert len(hers.frames) == seen
+        assert not any(b"ben" in frame["data"] for frame in hers.frames)  # her own last ones may have come late
 
 
 def test_a_web_process_that_is_killed_stops_the_camera(camera: CameraLab, second_port: int) -> None:

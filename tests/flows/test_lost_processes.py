@@ -62,7 +62,7 @@ def ask_in_background(student: Student, path: str) -> tuple[threading.Thread, li
 def test_a_killed_loop_loses_the_running_call_and_a_new_one_goes_on_with_the_session(
     make_lab: Callable[..., FlowLab],
 ) -> None:
-    lab = make_lab()
+    lab = make_lab(settings={"LABKIT_CALL_TIMEOUT": 50})  # so that what fails at once is told from what waits
     (lab.folder / "drivers").mkdir()
     (lab.folder / "drivers" / "noted.py").write_text(NOTED)
     noted = lab.folder / "noted"
@@ -77,17 +77,17 @@ def test_a_killed_loop_loses_the_running_call_and_a_new_one_goes_on_with_the_ses
     eventually(noted.exists, what="the call to begin")
     lab.kill(loop)
     killed = time.monotonic()
-    thread.join(30)
+    thread.join(60)
     assert answers[0] == 500  # the view let the error through
     assert "CallLostError" in lab.logs()
     lost_after = time.monotonic() - killed
     print(f"the running call failed as lost {lost_after:.1f} s after the kill")
-    assert lost_after < 15  # the promise is 5 s; the rest is for a machine that is busy with something else
+    assert lost_after < 30  # of the call's 60; the promise is 5 s, the rest for a busy machine
     began = time.monotonic()
     status, _, _ = student.ask("POST", "/write", b"echo-dead\r")
     assert status == 500
     assert "has no host at the moment" in lab.logs()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     lab.loop()
     eventually(lambda: student.ask("POST", "/write", b"echo-after\r")[0] == 200, what="the session goes on")
     received = lab.boards[0].wait_received(b"echo-after\r")
@@ -139,7 +139,7 @@ def test_a_stopped_loop_that_wakes_up_late_lets_nothing_old_through(make_lab: Ca
     freeze(loop.pid)
     try:
         thread, answers = ask_in_background(student, "/ask?line=late&until=never&timeout=60")
-        thread.join(30)
+        thread.join(60)
         assert answers[0] == 500
         second_loop = lab.loop()  # can't have the bench, but ends sessions
         eventually(lambda: lab.rlms.dispose(student.session_id)["message"] == "Deleted", 60)
@@ -149,8 +149,8 @@ def test_a_stopped_loop_that_wakes_up_late_lets_nothing_old_through(make_lab: Ca
         assert b"late" not in lab.boards[0].received()
     finally:
         thaw(loop.pid)
-    lab.wait_free()
-    lab.rlms.must_start("second", client={"write": "# second\r"})
+    # its one second may be too little to make the board safe for the student; the host tries again then
+    eventually(lambda: lab.rlms.start("second", client={"write": "# second\r"})[0] == 200, 60, "the second student")
     received = lab.boards[0].wait_received(b"# second\r")
     assert b"late" not in received
     assert received.rindex(b"halt\r") > received.index(b"# first\r")

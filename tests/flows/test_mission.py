@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.flows.harness import LAYOUTS, FlowLab
+from tests.flows.passed_time import bring_end_near
 from tests.flows.people import Student, eventually
 from tests.flows.visit import SAFE, dispose
 
@@ -21,7 +22,7 @@ def test_the_end_takes_the_bench_from_a_task_that_drives_it(
     make_lab: Callable[..., FlowLab], layout: str, reason: str
 ) -> None:
     lab = make_lab(settings={"LABKIT_ACQUIRE": False}).start(layout)
-    ada = lab.rlms.must_start("ada", length=8 if reason == "time" else 60, client=BY_HAND).enter()
+    ada = lab.rlms.must_start("ada", client=BY_HAND).enter()
     assert list(lab.sessions.touch(ada.session_id, poll=False).fences) == ["bench-1"]
     task = drive(ada, "# driven by ada")
     assert task["status"] in ("submitted", "running")
@@ -35,6 +36,8 @@ def test_the_end_takes_the_bench_from_a_task_that_drives_it(
 
     if reason == "disposed":
         lab.rlms.dispose(ada.session_id)
+    else:
+        bring_end_near(lab.store, ada.session_id)
     eventually(lambda: lab.acts("drive failed"), what="the task's next call fails")
     failure = lab.acts("drive failed")[0]
     assert failure["error"] == "ReservationLostError"

@@ -24,7 +24,7 @@ def proxy_of(lab: FlowLab, session_id: str, process: LabProcess) -> DeviceProxy:
     """A proxy as any process makes it, for the session as it is now."""
     record = lab.sessions.touch(session_id, poll=False)
     bound = BoundSession(session_id=session_id, purpose=Purpose.REQUEST, fences=record.fences)
-    caller = DeviceCaller(Calls(lab.store), Reservations(lab.store), process, Settings())
+    caller = DeviceCaller(Calls(lab.store), Reservations(lab.store), process, Settings(call_timeout=60.0))
     return DeviceProxy(caller, "bench-1/console", record.fences["bench-1"], bound)
 
 
@@ -71,10 +71,10 @@ def test_a_call_under_an_old_fence_that_passed_the_store_is_refused_at_the_devic
         # as if the script had run an instant earlier: straight into the list of the host's claim
         claim = lab.store.command("HGET", lab.store.keys["bench_host"], "bench-1").decode().split()[1]
         eventually(lambda: lab.acts("on_dispose"), what="on_dispose")
-        until = process.store_now() + 5
+        until = process.store_now() + 60
         call = Call(device="bench-1/console", command="write", fence=fence, until=until, args=[b"late\r"])
         lab.store.command("RPUSH", lab.store.keys.of("calls", f"bench-1@{claim}"), call.dump())
-        reply = calls.wait(call, 10)
+        reply = calls.wait(call, 60)
         assert reply is not None
         assert reply.error == "ReservationLostError"
         lab.tell("go on")

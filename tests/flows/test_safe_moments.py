@@ -16,6 +16,8 @@ from tests.flows.visit import SAFE
 
 ON = b"led 1 on\r"
 DEAF = "did not answer"
+CLAIMED = "bench claimed"
+FAILED = "could not be made safe at the end"
 
 
 def wait_safe(board: BoardProcess, before: int, what: str) -> None:
@@ -26,7 +28,7 @@ def wait_safe(board: BoardProcess, before: int, what: str) -> None:
 def test_board_is_made_safe_when_opened_before_and_after_a_session_without_the_store_and_at_the_end(
     make_lab: Callable[..., FlowLab],
 ) -> None:
-    lab = make_lab(append_only=True, settings={"LABKIT_SAFE_AFTER": 4})
+    lab = make_lab(append_only=True, settings={"LABKIT_SAFE_AFTER": 5})
     board = lab.boards[0]
     loop = lab.loop()
     lab.web()
@@ -43,11 +45,11 @@ def test_board_is_made_safe_when_opened_before_and_after_a_session_without_the_s
     lab.wait_free()
 
     lab.store.command("CONFIG", "SET", "appendfsync", "always")
-    before = len(board.received())
+    before, claims = len(board.received()), logged(lab, CLAIMED)
     lab.store_server.stop(signal.SIGKILL)
     wait_safe(board, before, "made safe without the store")
     lab.store_server.start()
-    wait_claimed(lab, 2)
+    wait_claimed(lab, claims)
     lab.wait_free()
 
     lab.rlms.must_start("bob", length=300, client={"write": ON.decode()})
@@ -59,7 +61,7 @@ def test_board_is_made_safe_when_opened_before_and_after_a_session_without_the_s
 
 
 def test_board_that_does_not_answer_is_found_out_at_each_of_these_moments(make_lab: Callable[..., FlowLab]) -> None:
-    lab = make_lab(append_only=True, settings={"LABKIT_SAFE_AFTER": 2})
+    lab = make_lab(append_only=True, safe_seconds=2, settings={"LABKIT_SAFE_AFTER": 2})
     board = lab.boards[0]
     board.control("hang")
     loop = lab.loop()
@@ -68,13 +70,11 @@ def test_board_that_does_not_answer_is_found_out_at_each_of_these_moments(make_l
     repair(lab)
 
     board.control("hang")
-    status, answer = lab.rlms.start("ada")
-    assert status == 503
-    assert DEAF in answer["message"]  # before the session
+    eventually(lambda: DEAF in refusal(lab), what="the word of it")  # before the session
     wait_faulty(lab)
     repair(lab)
 
-    student = lab.rlms.must_start("bob", length=300)
+    student = lab.rlms.start_in_the_end("bob", length=300, client={"deaf": True})
     board.control("hang")
     eventually(lambda: lab.rlms.dispose(student.session_id)["message"] == "Deleted")
     wait_faulty(lab)  # at its release
@@ -83,11 +83,12 @@ def test_board_that_does_not_answer_is_found_out_at_each_of_these_moments(make_l
 
     lab.store.command("CONFIG", "SET", "appendfsync", "always")
     board.control("hang")
+    claims, failures = logged(lab, CLAIMED), logged(lab, FAILED)
     lab.store_server.stop(signal.SIGKILL)
-    eventually(lambda: logged(lab, "could not be made safe at the end"), what="the loop's word without the store")
+    eventually(lambda: logged(lab, FAILED) > failures, what="the loop's word without the store")
     board.control("normal")
     lab.store_server.start()
-    wait_claimed(lab, 2)
+    wait_claimed(lab, claims)
     lab.wait_free()
 
     board.control("hang")
@@ -107,9 +108,16 @@ def repair(lab: FlowLab) -> None:
     lab.wait_free()
 
 
-def wait_claimed(lab: FlowLab, times: int) -> None:
-    """Wait until the loop has claimed its bench so often: a store that is back shows at first what it knew last."""
-    eventually(lambda: logged(lab, "bench claimed") >= times, what="the new claim")
+def refusal(lab: FlowLab) -> str:
+    """What an RLMS is told that sends a student to the board that is deaf."""
+    status, answer = lab.rlms.start("ada")
+    assert status == 503
+    return str(answer["message"])
+
+
+def wait_claimed(lab: FlowLab, before: int) -> None:
+    """Wait for one more claim of the bench than before: a store that is back shows at first what it knew last."""
+    eventually(lambda: logged(lab, CLAIMED) > before, what="the new claim")
 
 
 def logged(lab: FlowLab, text: str) -> int:

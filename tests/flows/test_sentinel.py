@@ -12,7 +12,7 @@ from pathlib import Path
 
 from labkit.store.reservations import BenchView
 from labkit.store.sessions import SessionRecord
-from tests.flows.harness import FlowLab
+from tests.flows.harness import ROOMY, ROOMY_ANSWER, FlowLab
 from tests.flows.people import Student, eventually
 from tests.store.fleet import Fleet
 
@@ -21,7 +21,7 @@ class FleetLab(FlowLab):
     """A lab of real processes whose store is a fleet."""
 
     def __init__(self, folder: Path, fleet: Fleet, port: int, **settings: object):
-        super().__init__(folder, fleet, port, settings=settings)  # type: ignore[arg-type] # of a store it wants the URL
+        super().__init__(folder, fleet, port, safe_seconds=ROOMY_ANSWER, settings=settings)  # type: ignore[arg-type] # of a store it wants the URL
         self.fleet = fleet
 
     def record(self, session_id: str) -> SessionRecord | None:
@@ -56,7 +56,7 @@ class FleetLab(FlowLab):
 @contextlib.contextmanager
 def fleet_lab(folder: Path, port: int, *, sentinel: bool = True, **settings: object) -> Iterator[FleetLab]:
     with Fleet(sentinel=sentinel) as fleet:
-        lab = FleetLab(folder, fleet, port, **settings)
+        lab = FleetLab(folder, fleet, port, **{**ROOMY, **settings})
         try:
             yield lab
         finally:

@@ -20,7 +20,8 @@ from tests.flows.harness import FlowLab
 from tests.flows.people import Rlms, eventually
 from tests.frozen import freeze, thaw
 
-FAST = {"LABKIT_RELEASE_TIMEOUT": 5, "LABKIT_DISPOSE_TIMEOUT": 10, "LABKIT_TASK_STOP": 5}
+PATIENT = ("--timeout", "300")
+"""Of gunicorn, which kills a worker that is stopped for longer."""
 HOW = ("killed", "stopped")
 
 
@@ -46,9 +47,9 @@ def nothing_of_first_after_second(received: bytes, first: bytes, second: bytes) 
 def test_a_start_whose_process_is_lost_is_ended_by_another(
     make_lab: Callable[..., FlowLab], second_port: int, step: str, how: str
 ) -> None:
-    lab = make_lab(settings=FAST)
+    lab = make_lab()
     lab.loop()
-    web = lab.web(name="first")
+    web = lab.web(name="first", more=PATIENT)
     lab.web(port=second_port)
     lab.wait_free()
     paused = pause(lab, step, "first")
@@ -95,7 +96,7 @@ def test_an_ending_whose_process_is_lost_is_finished_by_another(
     make_lab: Callable[..., FlowLab], step: str, how: str
 ) -> None:
     """The bench is hosted by a process of its own, so that both endings could reach it."""
-    lab = make_lab(settings=FAST)
+    lab = make_lab()
     lab.loop(WEBLAB_AUTOCLEAN_THREAD=False, WEBLAB_TASK_THREADS_PROCESS=0)
     lab.web()
     lab.wait_free()
@@ -127,7 +128,7 @@ def test_an_ending_whose_process_is_lost_is_finished_by_another(
 def test_an_ending_that_is_lost_in_the_middle_of_on_dispose_runs_it_again(
     make_lab: Callable[..., FlowLab], how: str
 ) -> None:
-    lab = make_lab(settings=FAST)
+    lab = make_lab()
     lab.loop(WEBLAB_AUTOCLEAN_THREAD=False, WEBLAB_TASK_THREADS_PROCESS=0)
     lab.web()
     lab.wait_free()
@@ -138,7 +139,7 @@ def test_an_ending_that_is_lost_in_the_middle_of_on_dispose_runs_it_again(
     lab.boards[0].wait_received(b"# first 4\r")
     first.kill() if how == "killed" else freeze(first.pid)
     second = lab.loop(name="second", LABKIT_DEVICES="none")
-    lab.boards[0].wait_received(b"# second 4\r", 30)
+    lab.boards[0].wait_received(b"# second 4\r")
     lab.tell("go on")
     if how == "stopped":
         first.send_signal(signal.SIGCONT)  # its on_dispose goes on, and writes its halt under the old fence

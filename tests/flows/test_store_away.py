@@ -17,7 +17,7 @@ def test_devices_are_made_safe_while_the_store_is_away_and_the_session_goes_on_a
 ) -> None:
     lab = make_lab(append_only=True, settings={"LABKIT_SAFE_AFTER": 2}).start(layout)
     lab.store.command("CONFIG", "SET", "appendfsync", "always")
-    student = lab.rlms.must_start("ada", length=300, client={"write": "led 1 on\r"}).enter()
+    student = lab.rlms.start_in_the_end("ada", length=300, client={"write": "led 1 on\r"}).enter()
     before = len(lab.boards[0].wait_received(b"led 1 on\r"))
     lab.store_server.stop(signal.SIGKILL)
     assert lab.rlms.start("bob")[0] == 503

@@ -47,7 +47,7 @@ def see_that_it_goes_on(lab: FlowLab, student: Student, line: bytes) -> None:
 
 def test_a_store_that_refuses_to_write_stops_nothing_for_good(make_lab: Callable[..., FlowLab]) -> None:
     lab = make_lab(settings={"LABKIT_SAFE_AFTER": 3}).start("services")
-    student = lab.rlms.must_start("ada", length=600, client={"write": "# begin\r"}).enter()
+    student = lab.rlms.start_in_the_end("ada", length=600, client={"write": "# begin\r"}).enter()
     lab.boards[0].wait_received(b"# begin\r")
     owner = Store(lab.store_server.url, "owner")
     for way in REFUSALS:
@@ -64,7 +64,7 @@ def test_a_store_that_refuses_to_write_stops_nothing_for_good(make_lab: Callable
 
 def test_a_store_that_hangs_stops_nothing_for_good(make_lab: Callable[..., FlowLab]) -> None:
     lab = make_lab(benches=2, settings={"LABKIT_SAFE_AFTER": 2}).start("services")
-    student = lab.rlms.must_start("ada", length=600, client={"write": "# begin\r"}).enter()
+    student = lab.rlms.start_in_the_end("ada", length=600, client={"write": "# begin\r"}).enter()
     lab.boards[0].wait_received(b"# begin\r")
     before = len(lab.boards[0].received())
     os.kill(lab.store_server.pid, signal.SIGSTOP)

@@ -108,7 +108,7 @@ class Visit:
 
 
 @contextlib.contextmanager
-def visit(lab: FlowLab, name: str, *, length: float = 60.0, client: dict[str, Any] | None = None) -> Iterator[Visit]:
+def visit(lab: FlowLab, name: str, *, length: float = 600.0, client: dict[str, Any] | None = None) -> Iterator[Visit]:
     """A student who has come in, opened the page, and worked with the board; the page stays open in the block."""
     one = Visit(lab, lab.rlms.must_start(name, length=length, client=client).enter(), name)
     with one.student.socket() as page:

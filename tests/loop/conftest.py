@@ -1,10 +1,18 @@
-"""What the tests of the loop share: waits that are short enough to be waited for."""
+"""What the tests of the loop share: waits that are short enough to be waited for, and patience with a busy machine."""
 
 from __future__ import annotations
 
 import pytest
 
 from labkit.loop import device_state, operation
+from tests.toy import GUARD
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted operation has more than 2 s to end: on a busy machine the thread that interrupts it may come late,
+    and a driver that ends as it should would count as stuck. Where one is to get stuck: `impatient`."""
+    monkeypatch.setattr(operation, "INTERRUPT_SECONDS", GUARD)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +26,7 @@ from labkit.store.feeds import FeedStore
 from labkit.store.processes import Processes
 from labkit.store.reservations import BenchChange, BenchView, DeviceView, Reservations
 from labkit.store.sessions import EndReason, NewSession, SessionRecord, Sessions, Started
-from tests.toy import Toy, ToyOptions, World, wait_until
+from tests.toy import GUARD, Toy, ToyOptions, World, wait_until
 
 
 class Skipping(Clock):
@@ -166,6 +167,14 @@ class HostBench:
         claimed = self.sessions.claim_ending(session_id, self.process.id, 60.0)
         assert isinstance(claimed, SessionRecord)
         return int(claimed.fields["fence"])
+
+    def beat_no_more(self, node: Node) -> None:
+        """End a node's beats. The store takes it for alive for 7 s still: a busy machine may need them for the rest."""
+        beat = node.process._threads[0]
+        beat.stop()
+        beat.join(GUARD)
+        assert not beat.is_alive()
+        self.store.command("ZADD", self.store.keys["processes"], time.time() + 3, node.process.id)
 
     def release(self, session_id: str, fence: int) -> None:
         assert self.reservations.release(session_id, "", fence) is not None

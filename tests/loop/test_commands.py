@@ -5,6 +5,7 @@ from __future__ import annotations
 from labkit.store.reservations import Condition
 from tests.loop.runner_bench import RunnerBench
 from tests.loop.runner_bench import bench as bench
+from tests.toy import wait_until
 
 
 def test_suspended_command_lets_others_run_and_ends_with_its_value(bench: RunnerBench) -> None:
@@ -67,6 +68,7 @@ def test_suspended_command_of_a_device_that_goes_ends_before_it_is_closed(bench:
     bench.world.gates.pop("gate")
     gate.set()
     assert bench.answer(call).error == "CallLostError"
+    wait_until(lambda: len(bench.world.toys) == 2, "the second opening")  # the answer goes out before the closing
     bench.condition(Condition.OK)
     acts = bench.world.acts
     assert acts.index(["s", "end"]) < acts.index("close")

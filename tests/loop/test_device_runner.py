@@ -157,8 +157,10 @@ def test_unplugged_device_is_offline_closed_and_opened_again(bench: RunnerBench,
 
 def test_command_that_finds_the_device_gone_makes_it_offline(bench: RunnerBench) -> None:
     bench.start()
+    bench.world.offline()  # so that it stays gone when it is tried again
     assert bench.ask("fail", "offline").error == "DeviceOfflineError"
     bench.condition(Condition.OFFLINE)
+    assert (Condition.OFFLINE, "it was pulled out", 0) in bench.port.reports
     assert bench.world.open_now == 0
 
 

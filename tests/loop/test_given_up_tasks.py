@@ -131,17 +131,19 @@ def test_runner_outlives_a_keyboard_interrupt_of_its_task(lab: TaskLab) -> None:
             assert code_of(interrupt.delay().join(GUARD)) == "exception"
 
 
+def send_away(server: redis.Redis) -> set[int]:
+    """Send away who waits for tasks. Returns the connections that did."""
+    waiting = {int(client["id"]) for client in server.client_list() if client["cmd"] == "blpop"}
+    return {client for client in waiting if server.client_unblock(client, error=True)}
+
+
 def test_runner_outlives_a_store_that_sends_it_away(lab: TaskLab) -> None:
     """As a server does that becomes a replica."""
     with lab.runners(1) as runners, lab.request(lab.session()):
         wait_until(lambda: runners._running[0][0].sleeping)
         with redis.Redis.from_url(lab.url) as other:
-            sleeping = {int(client["id"]) for client in other.client_list() if client["cmd"] == "blpop"}
-            for client in sleeping:
-                other.client_unblock(client, error=True)
-            wait_until(
-                lambda: not sleeping & {int(client["id"]) for client in other.client_list()}, "the connections' end"
-            )
+            sent = wait_until(lambda: send_away(other), "a runner that sleeps")  # it says so before it does
+            wait_until(lambda: not sent & {int(client["id"]) for client in other.client_list()}, "the connections' end")
         assert lab.tasks.functions["add"].delay(1, 2).join(GUARD).result == 3
 
 

@@ -105,8 +105,7 @@ def test_process_that_slept_runs_no_old_call(tmp_path: Path, store: Store) -> No
         node = Node(lab, clock=clock).up()
         lab.wait_ok()
         _, fence = lab.session()
-        node.process._threads[0].stop()
-        node.process._threads[0].join(10)  # no beats from here on
+        lab.beat_no_more(node)
         clock.skipped = 5.0
         with pytest.raises(DeviceError, match=r"lost touch|not done"):
             lab.call(fence, "write", "blind", seconds=30.0)

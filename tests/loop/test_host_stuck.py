@@ -161,6 +161,7 @@ def test_limits_hold_on_a_bench_that_is_kept_too(lab: HostBench, impatient: None
     lab.world.hold("make_safe")
     node.process.forget(node.host._hear)  # nothing wakes the host, as while the store is away
     node.host._drop(["bench-1"], "test", 0.1)
+    wait_until(lambda: "make_safe hangs" in lab.world.acts, "the last making safe")
     node.host.looked.clear()
     assert node.host.looked.wait(GUARD)
     assert not runner.stuck

@@ -327,7 +327,8 @@ def test_loop_that_reloads_leaves_nobody_behind_when_it_is_killed(service: Servi
     loop = service.loop("--reload")
     service.wait_free("bench-1")
     loop.kill()
-    loop.wait(10)
+    loop.wait(30)
+    service.wait_logged("bench given up bench=bench-1 reason=its host stops")  # it gives up its role before that
     wait_until(lambda: not service.processes.with_role("host"), "the end of the child")
     assert service.logged("bench given up bench=bench-1 reason=its host stops") == 1
 

@@ -233,6 +233,7 @@ def test_error_of_a_call_says_whose_fault_it_is(lab: HostBench) -> None:
     Node(lab).up()
     lab.wait_ok()
     _, fence = lab.session()
+    lab.world.offline()  # so that the device stays gone when it is tried again
     blames = {}
     for command, *args in (("fail", "value"), ("fail", "unsafe"), ("fly",), ("fail", "offline"), ("write", "gone")):
         with pytest.raises(DeviceError) as caught:

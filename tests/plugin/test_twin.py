@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from labkit.errors import DeviceOfflineError, InterruptedCallError
-from labkit.plugin import DriverOptions, Twin, commands_of
+from labkit.plugin import DriverOptions, Twin, commands_of, faults
+from labkit.plugin import twin as twin_module
 from labkit.plugin.faults import FaultListener
 from labkit.plugin.twin import SLOW_SECONDS
 from tests.left_behind import nothing_left_behind
@@ -54,7 +55,7 @@ def test_unplug_of_an_idle_device_is_noticed_at_once_and_plug_brings_it_back(
     fan: SimulatedFan, make: Callable[[], SimulatedFan], link: Any
 ) -> None:
     make().inject("unplug")
-    assert link.was_lost.wait(10)
+    assert link.was_lost.wait(GUARD)
     assert link.losses == ["The simulated 'bench-1/fan' is unplugged. Plug it in: labkit sim plug bench-1/fan"]
     with pytest.raises(DeviceOfflineError, match="The simulated 'bench-1/fan' is unplugged"):
         fan.say()
@@ -103,7 +104,7 @@ def test_interrupt_returns_while_another_program_holds_the_faults(fan: Simulated
         assert saying.blocks()
         interrupting = threading.Thread(target=fan.interrupt, name="interrupting", daemon=True)
         interrupting.start()
-        interrupting.join(10)
+        interrupting.join(GUARD)
         assert not interrupting.is_alive()
     assert saying.wait() == b"rrrr" * 8
 
@@ -145,16 +146,17 @@ def test_hanging_twin_hangs_when_it_is_opened_too(make: Callable[[], SimulatedFa
     opening = threading.Thread(target=fan.open, daemon=True)
     opening.start()
     fan.inject("normal")
-    opening.join(10)
+    opening.join(GUARD)
     assert fan.say() == b"rrrr" * 8
 
 
 def test_slow_command_takes_its_time_and_can_be_interrupted(
-    fan: SimulatedFan, make: Callable[[], SimulatedFan]
+    fan: SimulatedFan, make: Callable[[], SimulatedFan], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make().inject("slow")
-    saying = Saying(fan)
-    assert isinstance(saying.interrupt(), InterruptedCallError)
+    with monkeypatch.context() as slower:
+        slower.setattr(twin_module, "SLOW_SECONDS", 3600.0)  # else it may be over before it is interrupted
+        assert isinstance(Saying(fan).interrupt(), InterruptedCallError)
     assert SLOW_SECONDS < 5  # well within a call's time: it is slow, not lost
     assert Saying(fan).wait() == b"rrrr" * 8
 
@@ -169,7 +171,10 @@ def test_garbage_is_noise_of_the_same_type_and_length(fan: SimulatedFan, make: C
     assert [type(fan.garbled(value)) for value in (7, 7.5, True)] == [int, float, bool]
 
 
-def test_open_and_close_leave_no_thread_and_no_descriptor(make: Callable[[], SimulatedFan], fan: SimulatedFan) -> None:
+def test_open_and_close_leave_no_thread_and_no_descriptor(
+    make: Callable[[], SimulatedFan], fan: SimulatedFan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "_JOIN_SECONDS", GUARD)  # a thread may be late with its end
     fan.close()
     with nothing_left_behind():
         for _ in range(50):

@@ -19,6 +19,7 @@ from tests.reference.rlms_lab import make_lab as make_lab
 from tests.reference.rlms_lab import still_lab as still_lab
 from tests.reference.rlms_table import proves
 from tests.small_lab import SmallLab
+from tests.toy import wait_until
 
 FILE = ".fake_weblab_user_session_id"
 NEW = {
@@ -126,7 +127,7 @@ def test_dispose_ends_the_session_and_says_so(lab: SmallLab, fake: Fake) -> None
     names: list[str] = []
     lab.weblab.on_dispose(lambda: names.append(weblab_user.username))
     started(lab, fake)
-    assert "Deleted" in [fake("dispose").output.strip() for _ in range(3)]
+    wait_until(lambda: fake("dispose").output.strip() == "Deleted", "the end")
     assert names == ["john"]
 
 

@@ -100,7 +100,7 @@ def test_lab_serves_a_session_from_start_to_dispose(lab: RunningLab) -> None:
     with lab.session(session_id):
         console = lab.weblab.devices["console"]
         console.write(b"led 1\r")
-        assert b"led 1 is on" in console.read_until(b"led 1 is on")
+        assert b"led 1 is on" in console.read_until(b"led 1 is on", timeout=30)
     lab.dispose(session_id)
     assert browser.get("/temperature").location == "http://rlms.example/"
 

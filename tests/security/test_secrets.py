@@ -59,7 +59,7 @@ def test_no_secret_is_told_in_a_whole_session(lab: FlowLab, second_port: int) ->
     ids, cookies = [], []
     for port in (lab.port, second_port):
         rlms.port = port
-        student = rlms.must_start().enter()
+        student = rlms.must_start(length=600.0).enter()
         ids.append(student.session_id)
         cookies.append(said_in(student.cookies["session"]))
         go_through(heard, lab, rlms, student)

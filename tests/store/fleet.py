@@ -29,8 +29,11 @@ NAME = "main"
 """What the Sentinel calls the master."""
 PATIENCE = 90.0
 """Seconds after which a fail-over has failed. One may come after a rest of thirty, see below."""
-QUICK = {"down-after-milliseconds": 1000, "failover-timeout": 60_000}
-"""The first so that a test need not wait long; the second so that nobody corrects the way by the wire meanwhile."""
+CALM, QUICK = 600_000, 1000
+"""Milliseconds of silence after which a server counts as gone: while the test leaves the master alone, so many that no
+pause of a busy machine is taken for its end; when it has taken the master away, so few that it need not wait."""
+FAILOVER_TIMEOUT = 60_000
+"""So long that nobody corrects the way by the wire meanwhile."""
 
 
 def opened(url: str) -> contextlib.closing[Store]:
@@ -212,7 +215,8 @@ class Fleet:
         folder = self._folder / "sentinel"
         folder.mkdir()
         lines = [f"sentinel monitor {NAME} 127.0.0.1 {self.master.port} 1"]
-        lines += [f"sentinel {key} {NAME} {value}" for key, value in QUICK.items()]
+        lines += [f"sentinel down-after-milliseconds {NAME} {CALM}"]
+        lines += [f"sentinel failover-timeout {NAME} {FAILOVER_TIMEOUT}"]
         lines += [f"sentinel auth-pass {NAME} {self._password}"] if self._password else []
         (folder / "sentinel.conf").write_text("\n".join(lines) + "\n")
         sentinel = Server(folder, "sentinel", str(folder / "sentinel.conf"), "--sentinel", password=self._of_sentinel)
@@ -254,7 +258,8 @@ class Fleet:
             self.wire.let_go()
 
     def wait_for_promotion(self) -> None:
-        """Wait until the Sentinel has made the replica the master, and tells it."""
+        """Wait until the Sentinel has made the replica the master, and tells it. Only now it minds that one is away."""
+        self._gone_after(QUICK)
         asks = time.monotonic() + 10
 
         def promoted() -> bool:
@@ -270,6 +275,10 @@ class Fleet:
         wait_until(promoted, "the promotion", PATIENCE)
         told = self.sentinel.client.sentinel_master
         wait_until(lambda: told(NAME)["port"] == self.replica.port, "the word of it", PATIENCE)
+        self._gone_after(CALM)
+
+    def _gone_after(self, milliseconds: int) -> None:
+        self.sentinel.client.execute_command("SENTINEL", "SET", NAME, "down-after-milliseconds", milliseconds)
 
     def logs(self) -> str:
         return "\n".join(f"== {path.stem}\n{path.read_text()[-4000:]}" for path in self._folder.glob("*/*.log"))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit.errors import StoreUnavailableError
+from labkit.store.connection import Store
 from labkit.store.frames import FramesId, FrameWatch, SentFrame
 from labkit.testing.store import StoreServer
 from tests.store.feed_bench import GUARD, OVER, FeedBench, wait_until
@@ -20,9 +21,25 @@ from tests.store.looking import Looker
 FRAMES = "frames"
 
 
+class Watch(FrameWatch):
+    """One that remembers of which channels the store has said that they are heard."""
+
+    def __init__(self, store: Store):
+        super().__init__(store)
+        self.confirmed: set[str] = set()
+
+    def _tell_hosts(self, channel: str) -> None:
+        super()._tell_hosts(channel)
+        self.confirmed.add(channel)
+
+    def close(self) -> None:
+        super().close()
+        self.confirmed.clear()
+
+
 @pytest.fixture
-def watch(bench: FeedBench) -> Iterator[FrameWatch]:
-    watch = bench.feeds.frames.watch()
+def watch(bench: FeedBench) -> Iterator[Watch]:
+    watch = Watch(bench.store)
     yield watch
     watch.close()
 
@@ -35,16 +52,10 @@ def feed_of(bench: FeedBench, session: str, feed: str = FRAMES) -> FramesId:
     return FramesId(session_id=session, device=bench.device, feed=feed)
 
 
-def listen(watch: FrameWatch, *feeds: FramesId) -> None:
-    """Come so far that frames of these feeds are heard."""
-    until = time.monotonic() + GUARD
-    store = watch._store
-    channels = [watch._channel(feed) for feed in feeds]
-    while not all(store.command("PUBSUB", "NUMSUB", channel)[1] for channel in channels):
-        assert time.monotonic() < until
-        assert watch.wait(feeds, 0.1) == []
-    while watch.wait(feeds, 0.05):
-        pass
+def listen(watch: Watch, *feeds: FramesId) -> None:
+    """Come so far that frames of these feeds are heard, and that the next wait is for frames and nothing else."""
+    wanted = {watch._wake_channel, *map(watch._channel, feeds)}
+    wait_until(lambda: watch.wait(feeds, 0.1) == [] and wanted <= watch.confirmed, "the store's word")
 
 
 def write(bench: FeedBench, fence: int, number: int = 1, feed: str = FRAMES) -> int | None:
@@ -54,7 +65,7 @@ def write(bench: FeedBench, fence: int, number: int = 1, feed: str = FRAMES) -> 
 # -- who gets it
 
 
-def test_who_looks_gets_the_frame_as_it_was_given(bench: FeedBench, watch: FrameWatch) -> None:
+def test_who_looks_gets_the_frame_as_it_was_given(bench: FeedBench, watch: Watch) -> None:
     session, fence = bench.start()
     feed = feed_of(bench, session)
     listen(watch, feed)
@@ -62,10 +73,10 @@ def test_who_looks_gets_the_frame_as_it_was_given(bench: FeedBench, watch: Frame
     assert watch.wait([feed], GUARD) == [(feed, frame(7))]
 
 
-def test_each_connection_that_looks_is_counted_and_gets_it(bench: FeedBench, watch: FrameWatch) -> None:
+def test_each_connection_that_looks_is_counted_and_gets_it(bench: FeedBench, watch: Watch) -> None:
     session, fence = bench.start()
     feed = feed_of(bench, session)
-    other = bench.feeds.frames.watch()
+    other = Watch(bench.store)
     assert bench.feeds.frames.viewers(bench.device, fence, [FRAMES, "other"]) == [0, 0]
     listen(watch, feed)
     listen(other, feed)
@@ -76,7 +87,7 @@ def test_each_connection_that_looks_is_counted_and_gets_it(bench: FeedBench, wat
     wait_until(lambda: write(bench, fence) == 1)
 
 
-def test_of_a_feed_that_comes_faster_than_it_is_read_the_newest_counts(bench: FeedBench, watch: FrameWatch) -> None:
+def test_of_a_feed_that_comes_faster_than_it_is_read_the_newest_counts(bench: FeedBench, watch: Watch) -> None:
     session, fence = bench.start()
     feed, other = feed_of(bench, session), feed_of(bench, session, "other")
     listen(watch, feed, other)
@@ -91,7 +102,7 @@ def test_of_a_feed_that_comes_faster_than_it_is_read_the_newest_counts(bench: Fe
     assert got == {feed: frame(19), other: frame(99)}
 
 
-def test_a_frame_larger_than_the_connections_buffers_comes_whole(bench: FeedBench, watch: FrameWatch) -> None:
+def test_a_frame_larger_than_the_connections_buffers_comes_whole(bench: FeedBench, watch: Watch) -> None:
     session, fence = bench.start()
     feed = feed_of(bench, session)
     listen(watch, feed)
@@ -105,7 +116,7 @@ def test_a_frame_larger_than_the_connections_buffers_comes_whole(bench: FeedBenc
 # -- who does not
 
 
-def test_another_session_sees_nothing_whatever_it_listens_to(bench: FeedBench, watch: FrameWatch) -> None:
+def test_another_session_sees_nothing_whatever_it_listens_to(bench: FeedBench, watch: Watch) -> None:
     first, old_fence = bench.start()
     listen(watch, feed_of(bench, first))
     bench.end(first)
@@ -120,7 +131,7 @@ def test_another_session_sees_nothing_whatever_it_listens_to(bench: FeedBench, w
 
 
 @pytest.mark.parametrize("how", [*OVER, "another fence"])
-def test_nobody_gets_a_frame_whose_fence_or_session_is_over(bench: FeedBench, watch: FrameWatch, how: str) -> None:
+def test_nobody_gets_a_frame_whose_fence_or_session_is_over(bench: FeedBench, watch: Watch, how: str) -> None:
     session, fence = bench.start()
     feed = feed_of(bench, session)
     listen(watch, feed)
@@ -133,19 +144,19 @@ def test_nobody_gets_a_frame_whose_fence_or_session_is_over(bench: FeedBench, wa
     assert watch.wait([feed], 0.05) == []
 
 
-def test_a_starting_session_may_look(bench: FeedBench, watch: FrameWatch) -> None:
+def test_a_starting_session_may_look(bench: FeedBench, watch: Watch) -> None:
     session, fence = bench.start(activate=False)
     listen(watch, feed_of(bench, session))
     assert write(bench, fence) == 1
 
 
-def test_under_an_earlier_fence_nobody_is_counted(bench: FeedBench, watch: FrameWatch) -> None:
+def test_under_an_earlier_fence_nobody_is_counted(bench: FeedBench, watch: Watch) -> None:
     session, fence = bench.start()
     listen(watch, feed_of(bench, session))
     assert bench.feeds.frames.viewers(bench.device, fence - 1, [FRAMES]) == [0]
 
 
-def test_a_frame_stays_nowhere(bench: FeedBench, watch: FrameWatch) -> None:
+def test_a_frame_stays_nowhere(bench: FeedBench, watch: Watch) -> None:
     session, fence = bench.start()
     listen(watch, feed_of(bench, session))
     before = set(bench.store.command("KEYS", f"*{bench.store.keys.prefix}*"))
@@ -156,7 +167,7 @@ def test_a_frame_stays_nowhere(bench: FeedBench, watch: FrameWatch) -> None:
 def test_a_frame_goes_to_no_append_only_file(tmp_path: Path) -> None:
     with StoreServer(tmp_path, append_only=True) as server, FeedBench(server.url) as bench:
         session, fence = bench.start()
-        watch = bench.feeds.frames.watch()
+        watch = Watch(bench.store)
         listen(watch, feed_of(bench, session))
         assert bench.feeds.frames.write(
             bench.device, FRAMES, fence, SentFrame(captured=1, width=1, height=1, data=b"a picture of somebody")
@@ -171,9 +182,7 @@ def test_a_frame_goes_to_no_append_only_file(tmp_path: Path) -> None:
 # -- the one connection of a web process
 
 
-def test_each_feed_that_is_listened_to_anew_is_news_for_hosts_after_it_counts(
-    bench: FeedBench, watch: FrameWatch
-) -> None:
+def test_each_feed_that_is_listened_to_anew_is_news_for_hosts_after_it_counts(bench: FeedBench, watch: Watch) -> None:
     session, fence = bench.start()
     seen = []
 
@@ -198,7 +207,7 @@ def test_each_feed_that_is_listened_to_anew_is_news_for_hosts_after_it_counts(
     assert news() == last
 
 
-def test_a_wait_ends_when_it_is_woken(bench: FeedBench, watch: FrameWatch) -> None:
+def test_a_wait_ends_when_it_is_woken(bench: FeedBench, watch: Watch) -> None:
     session, _ = bench.start()
     feed = feed_of(bench, session)
     listen(watch, feed)
@@ -211,7 +220,7 @@ def test_a_wait_ends_when_it_is_woken(bench: FeedBench, watch: FrameWatch) -> No
 
 
 def test_what_makes_no_sense_ends_the_connection_and_the_next_wait_makes_another(
-    bench: FeedBench, watch: FrameWatch
+    bench: FeedBench, watch: Watch
 ) -> None:
     session, fence = bench.start()
     feed = feed_of(bench, session)
@@ -226,7 +235,7 @@ def test_what_makes_no_sense_ends_the_connection_and_the_next_wait_makes_another
 def test_hosts_are_told_of_a_viewer_that_came_while_the_store_took_no_writes(tmp_path: Path) -> None:
     with StoreServer(tmp_path) as server, FeedBench(server.url) as bench:
         session, _ = bench.start()
-        watch = bench.feeds.frames.watch()
+        watch = Watch(bench.store)
         bench.store.command("REPLICAOF", "127.0.0.1", "1")  # as where its disk is full
         with pytest.raises(StoreUnavailableError):
             listen(watch, feed_of(bench, session))
@@ -241,7 +250,7 @@ def test_after_the_store_was_away_the_same_watch_goes_on(tmp_path: Path) -> None
     with StoreServer(tmp_path, append_only=True) as server, FeedBench(server.url) as bench:
         session, fence = bench.start()
         feed = feed_of(bench, session)
-        watch = bench.feeds.frames.watch()
+        watch = Watch(bench.store)
         listen(watch, feed)
         server.stop()
         with pytest.raises(StoreUnavailableError):

@@ -34,11 +34,11 @@ def test_answer_that_nobody_waited_for_goes_to_nobody_else(store: Store) -> None
     store.answer_within(0.05)
     line = store.line()
     store.answer_within(GUARD)
-    line.send(command(["BLPOP", store.keys.of("reply", "nobody"), 0.2]) + command(["ECHO", "late"]))
+    line.send(command(["BLPOP", store.keys.of("reply", "nobody"), GUARD]) + command(["ECHO", "late"]))
     with pytest.raises(StoreUnavailableError):
         line.read()
     line.close()
-    store.command("RPUSH", store.keys.of("reply", "nobody"), "for nobody")
+    store.command("RPUSH", store.keys.of("reply", "nobody"), "for nobody")  # with which it would be answered now
     for word in ("first", "second"):
         other = store.line()
         other.send(command(["ECHO", word]))

@@ -15,6 +15,12 @@ from tests.store.fleet import Fleet, answer_of, opened
 from tests.toy import GUARD, wait_until
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only Sentinel of these tests is not to be passed over where the machine stands still for a moment."""
+    monkeypatch.setattr("labkit.store.master.ASK_SECONDS", GUARD)
+
+
 def test_servers_and_sentinels_each_get_their_own_password_also_after_a_fail_over() -> None:
     with Fleet(password="s3cret") as fleet, opened(fleet.url) as store:
         try_store(store)

@@ -79,6 +79,12 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureStore]:
         yield made
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only Sentinel of these tests is not to be passed over where the machine stands still for a moment."""
+    monkeypatch.setattr("labkit.store.master.ASK_SECONDS", GUARD)
+
+
 def use_every_way(store: Store) -> None:
     """Ask by each kind of connection that a lab has, more than one of them at once, and much of it."""
     try_store(store)

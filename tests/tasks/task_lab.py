@@ -193,7 +193,7 @@ def main(url: str, prefix: str, threads: str) -> None:
         runners.start()
         print(lab.process.id, flush=True)
         signal.sigwait(signals)
-        runners.stop(3.0)
+        runners.stop(GUARD)
 
 
 if __name__ == "__main__":

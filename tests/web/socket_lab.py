@@ -109,7 +109,7 @@ class Browser:
         self._url = url
         self._path = path
         self._headers = {"Cookie": cookie} if cookie else {}
-        self.client = ClientInOrder(reconnection=False)
+        self.client = ClientInOrder(reconnection=False, request_timeout=GUARD)  # by itself it gives 5 s for the opening
         self.refusals: queue.Queue[Any] = queue.Queue()
         self.gone = threading.Event()
         self._told: list[tuple[str, Any]] = []

@@ -82,6 +82,7 @@ def test_a_slow_page_gets_fewer_frames_and_always_the_newest_and_slows_nobody(be
         assert give(bench, fence, number) == 1  # one connection for all pages of a process
         wait_got(quick, number)
         acknowledge(quick, bench)
+    wait_got(slow, 2)
     assert captured(quick) == [float(number) for number in range(1, 21)]
     assert captured(slow) == [1.0, 2.0]
     acknowledge(slow, bench)
@@ -134,6 +135,7 @@ def test_the_end_of_a_session_is_the_end_of_its_frames(bench: FeedBench, lab: So
     wait_looked_at(bench, fence)
     give(bench, fence, 1)
     wait_got(browser, 1)
+    wait_until(lambda: browser.told("session"))  # which another thread sends
     bench.end(session, EndReason.ADMIN)
     assert give(bench, fence, 2) is None
     wait_until(lambda: browser.told("session")[-1]["state"] == "ending")
@@ -228,6 +230,7 @@ def test_a_page_that_stops_reading_has_two_frames_waiting_however_often_it_asks(
     queue = lab.sockets._server.eio._get_socket(lab.sockets._transports[sid]).queue
     feed = FramesId(session_id=session, device=bench.device, feed=FRAMES)
     look(browser, bench)
+    look(lab.enter(session), bench)  # with the last one that looks the relay's thread would end, and another one begin
     wait_looked_at(bench, fence)
     reading = threading.Event()
     browser.client.on("frame", lambda _: reading.wait(GUARD))  # the client's only reader stands still
@@ -238,7 +241,6 @@ def test_a_page_that_stops_reading_has_two_frames_waiting_however_often_it_asks(
         wait_until(lambda number=number: relay._frames._pictures[feed].frame == frame(number, large))  # type: ignore[misc]
         relay.unsubscribe(sid, bench.device, FRAMES)
         relay.show_frames(sid, bench.device, FRAMES)
-        wait_looked_at(bench, fence)
         seen = max(seen, queue.qsize())
     assert seen <= 2 * IN_FLIGHT  # an event with bytes is two packets
     reading.set()

@@ -6,6 +6,7 @@ import threading
 import time
 
 from labkit.web.pace import LEAST, MOST, SHARE, Pace, rest_after
+from tests.toy import wait_until
 
 
 def test_rest_grows_with_what_a_round_took_within_bounds() -> None:
@@ -20,10 +21,13 @@ def test_a_round_takes_a_fifth_of_the_time_at_most_as_long_as_it_is_quick() -> N
 
 
 def test_what_a_round_only_waits_counts_for_nothing_and_what_it_works_counts() -> None:
-    pace = Pace()
-    threading.Event().wait(MOST)
-    assert pace.rest() < MOST
-    until = time.thread_time() + MOST
+    def rest_after_a_wait() -> float:
+        pace = Pace()
+        threading.Event().wait(MOST)
+        return pace.rest()
+
+    wait_until(lambda: rest_after_a_wait() < MOST)  # once is enough: one may be charged for what the machine does
+    pace, until = Pace(), time.thread_time() + MOST
     while time.thread_time() < until:
         pass
     assert pace.rest() == MOST

@@ -137,11 +137,18 @@ def test_a_relay_whose_thread_ended_goes_on_with_the_next_poll(
     bench: FeedBench, viewers: Viewers, caplog: pytest.LogCaptureFixture
 ) -> None:
     fragile = Fragile(viewers, SystemExit())  # which no guard takes
-    relay = Relay(bench.feeds, bench.sessions, fragile.send, viewers.drop)
+    viewed = threading.Event()
+
+    def send(sid: str, event: str, data: dict[str, object]) -> None:
+        assert viewed.wait(GUARD)  # else what the page asks for after that starts the thread anew
+        fragile.send(sid, event, data)
+
+    relay = Relay(bench.feeds, bench.sessions, send, viewers.drop)
     session, fence = bench.start()
     view(relay, bench, "bad", session)
     thread = relay._thread
     assert thread is not None
+    viewed.set()
     wait_until(lambda: not thread.is_alive(), "the end of its thread")
     bench.write(fence, b"abc", 3)
     fragile.broken.clear()

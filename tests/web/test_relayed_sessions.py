@@ -21,7 +21,7 @@ def test_a_page_is_shown_its_session_and_each_change_once(bench: FeedBench, rela
     wait_until(lambda: viewers.events("a", "session"))
     shown = viewers.events("a", "session")[0]
     assert (shown["state"], shown["reason"]) == ("active", "")
-    assert 590 < shown["time_left"] <= 600
+    assert 550 < shown["time_left"] <= 600
     assert shown["max_date"] - shown["now"] == pytest.approx(shown["time_left"])
     bench.end(session, EndReason.TIME)
     bench.finish(session)

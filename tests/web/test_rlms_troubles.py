@@ -9,6 +9,7 @@ import pytest
 
 from labkit.testing.store import StoreServer
 from tests.small_lab import DELETED, DELETING, SmallLab
+from tests.toy import wait_until
 
 
 def test_store_that_is_away_is_never_a_finished_session(tmp_path: Path) -> None:
@@ -40,7 +41,7 @@ def test_fault_that_nobody_foresaw_is_never_a_finished_session(
     assert caplog.text.count("ZeroDivisionError: unforeseen") == 3
     assert session not in caplog.text
     caplog.clear()
-    assert lab.dispose(session) == DELETED
+    wait_until(lambda: lab.dispose(session) == DELETED, "the end")
 
 
 def test_store_that_was_never_there_is_no_500(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def test_who_waits_for_answers_is_only_slowed_down() -> None:
 
 
 def test_what_was_refused_is_forgotten_when_it_has_been_calm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visitors, "CALM_SECONDS", 600.0)
     visit = Visit("a", Buckets(100, at_once=1))
     while visit.ask(1.0, MOST_WAITING + 1) is Verdict.PASS:
         pass

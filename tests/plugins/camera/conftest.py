@@ -20,6 +20,7 @@ from labkit_plugins.camera import Camera, CameraOptions, SimulatedCamera, captur
 from tests.plugins.opening import opening
 from tests.plugins.remembering import Remembering
 from tests.plugins.twin_ends import end_program
+from tests.toy import GUARD
 
 BOUNDARY = "picture"
 
@@ -84,7 +85,7 @@ class NetworkCamera:
 
     def wait_viewers(self, count: int) -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: self.viewers == count, 30), self.viewers
+            assert self.changed.wait_for(lambda: self.viewers == count, GUARD), self.viewers
 
     def _count(self, step: int) -> None:
         with self.changed:
@@ -168,6 +169,12 @@ def network_camera(pictures: list[bytes]) -> Iterator[NetworkCamera]:
     camera.close()
 
 
+@pytest.fixture(autouse=True)
+def patient_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who tells the thread of a capture something waits as long as a busy machine may keep it from hearing that."""
+    monkeypatch.setattr(capture, "_PATIENCE", GUARD)
+
+
 @pytest.fixture
 def short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
     """A capture ends a moment after the last look, instead of seconds."""
@@ -184,7 +191,11 @@ def link(tmp_path: Path) -> RecordingLink:
 @pytest.fixture
 def open_camera(link: RecordingLink) -> Iterator[Callable[..., Camera]]:
     """Open the real driver; options by keyword. A camera at which somebody looks: `link.looked_at = True` before."""
-    with opening(lambda **options: Camera(CameraOptions.model_validate(options), link)) as open_it:
+
+    def make(**options: Any) -> Camera:
+        return Camera(CameraOptions.model_validate({"timeout": GUARD} | options), link)
+
+    with opening(make) as open_it:
         yield open_it
 
 
@@ -198,7 +209,7 @@ def twin(link: RecordingLink) -> Iterator[SimulatedCamera]:
 @contextlib.contextmanager
 def closing_twin(link: RecordingLink, **options: Any) -> Iterator[SimulatedCamera]:
     """A twin with these options, and the end of it and of its scene."""
-    camera = SimulatedCamera(CameraOptions.model_validate({"simulate": True} | options), link)
+    camera = SimulatedCamera(CameraOptions.model_validate({"simulate": True, "timeout": GUARD} | options), link)
     try:
         yield camera
     finally:

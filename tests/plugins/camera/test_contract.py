@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 from labkit.testing.driver_contract import DriverContract, Subject, subject_of
 from labkit_plugins.camera import Camera
 from labkit_plugins.camera.capture import NoSignalError
+from tests.contract.patience import patient_contract as patient_contract
 from tests.plugins.camera.conftest import NetworkCamera, jpeg, write_film
 from tests.plugins.twin_ends import end_program
-from tests.toy import wait_until
+from tests.toy import GUARD, wait_until
 
 CALLS = {"snapshot": {"timeout": 0.05}}
 """So short that it never counts as a command that waits: the first picture after an opening takes its time, later ones
@@ -44,7 +45,7 @@ def _gives_a_picture(camera: Camera) -> bool:
 
 class TestTwin(DriverContract):
     driver = Camera
-    options: ClassVar[Mapping[str, Any]] = {"simulate": True, "timeout": 1.0}
+    options: ClassVar[Mapping[str, Any]] = {"simulate": True, "timeout": GUARD}
     calls = CALLS
     not_tried: ClassVar[Collection[str]] = ()
     perhaps_tried: ClassVar[Collection[str]] = SELDOM_WAITS
@@ -59,7 +60,7 @@ class TestTwin(DriverContract):
 
 class TestPattern(DriverContract):
     driver = Camera
-    options: ClassVar[Mapping[str, Any]] = {"test_pattern": True}
+    options: ClassVar[Mapping[str, Any]] = {"test_pattern": True, "timeout": GUARD}
     calls = CALLS
     not_tried: ClassVar[Collection[str]] = NO_FAULTS
     perhaps_tried: ClassVar[Collection[str]] = SELDOM_WAITS
@@ -82,7 +83,7 @@ class TestFilm(DriverContract):
         with tempfile.TemporaryDirectory(prefix="lk-") as folder:
             film = Path(folder) / "film.avi"
             write_film(film, "mpeg4")
-            with subject_of(Camera, {"url": str(film)}, calls=CALLS) as subject:
+            with subject_of(Camera, {"url": str(film), "timeout": GUARD}, calls=CALLS) as subject:
                 yield with_a_picture(subject)
 
 
@@ -108,7 +109,7 @@ class TestNetworkCamera(DriverContract):
             camera.pictures = [b"noise" * 100] if fault == "garbage" else pictures
 
         try:
-            with subject_of(Camera, {"url": camera.url, "timeout": 1.0}, calls=CALLS, inject=inject) as subject:
+            with subject_of(Camera, {"url": camera.url, "timeout": GUARD}, calls=CALLS, inject=inject) as subject:
                 yield with_a_picture(subject)
         finally:
             camera.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -116,8 +115,10 @@ def test_snapshots_of_a_dead_camera_start_one_program_after_another_with_a_rest(
 
     monkeypatch.setattr(driver_module, "ProgramSource", Counted)
     camera = open_camera(url=str(tmp_path / "missing.mp4"))
+    called = time.monotonic()
     for _ in range(3):
         with pytest.raises(NoSignalError, match="there is no such file"):
             camera.snapshot(30.0)
     assert len(begun) == 3
-    assert all(later - earlier >= 0.99 for earlier, later in itertools.pairwise(begun))
+    # Not from one to the next: where one is late on a busy machine, the next one needs not be.
+    assert all(at - called >= 0.99 * number for number, at in enumerate(begun))

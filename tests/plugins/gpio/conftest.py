@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from labkit_plugins.gpio import GpioOptions, SimulatedGpio
+from labkit_plugins.gpio import GpioOptions, SimulatedGpio, simulated
 from labkit_plugins.twins.control import Control
 from tests.plugins.opening import opening
 from tests.plugins.remembering import Remembering
 from tests.plugins.twin_ends import end_program
+from tests.toy import GUARD
 
 LINES = {
     "red": 17,
@@ -52,7 +53,7 @@ class FarEnd:
     """The far end of a simulated chip's wires."""
 
     def __init__(self, twin: SimulatedGpio):
-        self.control = Control(twin.control)
+        self.control = Control(twin.control, GUARD)
 
     def drive(self, line: str, level: int) -> None:
         """Drive a wire to a voltage."""
@@ -67,6 +68,13 @@ class FarEnd:
 
 
 OpenTwin = Callable[..., SimulatedGpio]
+
+
+@pytest.fixture(autouse=True)
+def patient_chip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that waits for its chip as long as a busy machine may keep that from answering."""
+    monkeypatch.setattr(simulated, "_OPEN_TIMEOUT", GUARD)
+    monkeypatch.setattr(simulated, "_LAST_WORD_TIMEOUT", GUARD)
 
 
 @pytest.fixture

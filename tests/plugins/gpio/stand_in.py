@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,15 +116,18 @@ class Request:
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC)
         self.fd = self._reader
         self._seqno = 0
+        self._lock = threading.Lock()  # the driver takes edges on a thread of its own
 
     def change(self, offset: int, level: int) -> None:
         self._seqno += 1
         kinds = gpiod.EdgeEvent.Type
         kind = kinds.RISING_EDGE if level else kinds.FALLING_EDGE
         self.chip.lines[offset].level = level
-        self.events.append(
-            gpiod.EdgeEvent(kind.value, time.monotonic_ns(), offset, global_seqno=self._seqno, line_seqno=self._seqno)
+        edge = gpiod.EdgeEvent(
+            kind.value, time.monotonic_ns(), offset, global_seqno=self._seqno, line_seqno=self._seqno
         )
+        with self._lock:
+            self.events.append(edge)
         os.write(self._writer, b"x")
 
     def hang_up(self) -> None:
@@ -135,7 +139,8 @@ class Request:
     def read_edge_events(self) -> list[Any]:
         self._check()
         os.read(self._reader, 4096)
-        events, self.events = self.events, []
+        with self._lock:
+            events, self.events = self.events, []
         return events
 
     def get_values(self, offsets: list[int]) -> list[Any]:

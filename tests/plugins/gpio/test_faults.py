@@ -61,11 +61,12 @@ def test_command_on_a_chip_that_hangs_is_ended_by_interrupt_and_is_well_afterwar
 
 
 def test_chip_that_hangs_can_be_closed_and_is_not_opened(twin: SimulatedGpio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labkit_plugins.gpio.simulated._OPEN_TIMEOUT", 0.2)
     twin.inject("hang")
     twin.close()
-    with pytest.raises(DeviceOfflineError, match=r"chip of 'bench-1/leds' did not answer within 0\.2 s"):
-        twin.open()
+    with monkeypatch.context() as impatient:
+        impatient.setattr("labkit_plugins.gpio.simulated._OPEN_TIMEOUT", 0.2)
+        with pytest.raises(DeviceOfflineError, match=r"chip of 'bench-1/leds' did not answer within 0\.2 s"):
+            twin.open()
     twin.inject("normal")
     twin.open()
     twin.make_safe()

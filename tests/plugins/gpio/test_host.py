@@ -16,7 +16,7 @@ from labkit_plugins.twins.control import Control
 from tests.loop.runner_bench import Outlet, RunnerBench
 from tests.plugins.gpio.conftest import RecordingLink, options
 from tests.plugins.twin_ends import end_program
-from tests.toy import wait_until
+from tests.toy import GUARD, wait_until
 
 
 class GpioOutlet(Outlet):
@@ -43,7 +43,7 @@ class GpioBench(RunnerBench):
         return open_device(self.declaration, self.folder, GpioOutlet(self.heard), on_lost, on_driver)
 
     def far(self, request: str) -> None:
-        with Control(self.folder / "control") as control:
+        with Control(self.folder / "control", GUARD) as control:
             control.ask(request)
 
     def reason(self) -> str:

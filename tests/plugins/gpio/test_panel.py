@@ -13,7 +13,9 @@ from labkit.testing.store import StoreServer
 from labkit_plugins.twins.control import Control
 from tests.browser.complaints import note_complaints
 from tests.browser.lab_of_pages import LabOfPages
+from tests.toy import GUARD
 
+PATIENCE = 30_000.0  # ms
 DECLARED = """
 [leds]
 driver = "gpio"
@@ -33,12 +35,20 @@ class GpioLab(LabOfPages):
 
     def ask(self, request: str) -> None:
         (control,) = self.folder.glob("**/leds/control")
-        with Control(control) as channel:
+        with Control(control, GUARD) as channel:
             channel.ask(request)
 
     @property
     def folder(self) -> Path:
         return Path(self.small.app.instance_path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patient() -> Iterator[None]:
+    """A page may take its time to show something: a busy machine starts one in more than five seconds."""
+    expect.set_options(timeout=PATIENCE)
+    yield
+    expect.set_options(timeout=None)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +84,7 @@ def page(session_page: Page, lab: GpioLab) -> Page:
         lab.ask(request)
     for name in ("switch-red", "switch-green"):
         switch = session_page.get_by_test_id(name)
-        expect(switch).to_be_enabled(timeout=20_000)
+        expect(switch).to_be_enabled()
         expect(switch).to_have_attribute("aria-busy", "false")
         if switch.get_attribute("aria-checked") == "true":
             switch.click()
@@ -157,7 +167,7 @@ def test_unplugged_chip_disables_the_switches_and_is_back_with_its_levels(page: 
     expect(page.get_by_test_id("condition")).to_have_text("Offline")
     expect(red).to_be_disabled()
     lab.ask("plug")
-    expect(red).to_be_enabled(timeout=20_000)
+    expect(red).to_be_enabled()
     expect(red).to_have_attribute("aria-checked", "false")
 
 

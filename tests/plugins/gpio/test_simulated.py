@@ -26,7 +26,7 @@ from labkit_plugins.twins.control import PACKET, Control, ControlError, listen, 
 from tests.frozen import freeze, thaw
 from tests.plugins.gpio.conftest import FarEnd, RecordingLink, options
 from tests.plugins.twin_ends import end_program
-from tests.toy import wait_until
+from tests.toy import GUARD, wait_until
 
 # A host of its own: opens the twin in the folder given, tells the chip's process, and stays.
 HOST = """
@@ -73,7 +73,7 @@ os.wait()
 gpio.close()
 with Control(gpio.control) as control:
     control.ask("end")
-    control.wait_for_end(10)
+    control.wait_for_end(30)
 """
 
 
@@ -104,7 +104,7 @@ def test_chip_says_what_it_is_to_who_asks(twin: SimulatedGpio) -> None:
 
 
 def test_who_watches_gets_every_line_as_it_is_and_then_each_change(twin: SimulatedGpio, far: FarEnd) -> None:
-    with Control(twin.control) as watcher:
+    with Control(twin.control, GUARD) as watcher:
         watcher.ask("watch")
 
         def told() -> Any:
@@ -161,8 +161,8 @@ def test_chip_ends_with_its_killed_host_and_the_next_host_gets_its_own(link: Rec
         first = int(host.stdout.readline())
         ended = os.pidfd_open(first)
         host.kill()
-        host.wait(10)
-    assert select.select([ended], [], [], 10)[0]
+        host.wait(GUARD)
+    assert select.select([ended], [], [], GUARD)[0]
     os.close(ended)
     twin = SimulatedGpio(options({"red": 17}), link)
     twin.open()
@@ -174,7 +174,7 @@ def test_chip_ends_with_its_killed_host_and_the_next_host_gets_its_own(link: Rec
 
 def test_forked_child_keeps_no_lines_and_touches_none(link: RecordingLink) -> None:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING_HOST, str(link.folder)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert (ended.stdout, ended.stderr) == ("still on: 1 1\nopened again: 0\n", "")
 
 
@@ -283,7 +283,7 @@ def test_levels_that_make_no_sense_are_refused(
 def said_to_the_node(link: RecordingLink, *packets: str) -> list[dict[str, Any]]:
     """Say these to a chip as a host does; its answers."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.settimeout(10)
+        connection.settimeout(GUARD)
         with short_address(link.folder / NODE) as address:
             connection.connect(address)
         answers = []

@@ -14,6 +14,7 @@ from labkit_plugins.serial import SerialOptions, SerialPort, SimulatedSerialPort
 from tests.plugins.opening import opening
 from tests.plugins.remembering import Remembering
 from tests.plugins.twin_ends import end_program
+from tests.toy import GUARD
 
 
 @dataclass
@@ -34,6 +35,16 @@ class RecordingLink(Remembering):
         return self.data
 
 
+class PatientBoard(BoardProcess):
+    """A board that a busy machine may keep from answering for a while."""
+
+    def control(self, request: str, timeout: float = GUARD) -> dict[str, Any]:
+        return super().control(request, timeout)
+
+    def wait_received(self, expected: bytes, timeout: float = GUARD) -> bytes:
+        return super().wait_received(expected, timeout)
+
+
 @pytest.fixture
 def link(tmp_path: Path) -> RecordingLink:
     folder = tmp_path / "link"
@@ -43,7 +54,7 @@ def link(tmp_path: Path) -> RecordingLink:
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[BoardProcess]:
-    with BoardProcess.start(tmp_path / "board") as running:
+    with PatientBoard.start(tmp_path / "board") as running:
         yield running
 
 
@@ -65,6 +76,12 @@ def twin(link: RecordingLink) -> Iterator[SimulatedSerialPort]:
     yield port
     port.close()
     end_program(port)
+
+
+def read_to(port: SerialPort, expected: bytes) -> bytes:
+    """Read until something has come, however busy the machine is."""
+    received: bytes = finish(port.read_until(expected, timeout=GUARD))
+    return received
 
 
 def finish(generator: Any) -> Any:

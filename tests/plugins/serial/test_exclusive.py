@@ -129,13 +129,16 @@ def say(line): os.write(1, f"{line}\\n".encode())  # whole: two processes speak 
 tty = os.path.realpath(sys.argv[1])
 port = SerialPort(SerialOptions(port=sys.argv[1]), RecordingLink(Path(sys.argv[2])))
 port.open()
+begun, begins = os.pipe()
 child = os.fork()
 if not child:
     say(f"child has it open: {tty in [os.path.realpath(f'/proc/self/fd/{fd}') for fd in os.listdir('/proc/self/fd')]}")
+    os.write(begins, b"x")
     sys.stdin.read()
     os._exit(0)
 port.write(b"led 1 on\\r")
 say("written")
+os.read(begun, 1)  # until its first turn a child has all that its parent had
 port.close()
 try:
     port.open()

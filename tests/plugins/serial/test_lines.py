@@ -17,6 +17,7 @@ from labkit_plugins.serial import SerialOptions, SerialPort
 from labkit_plugins.serial.lines import TIOCCBRK, TIOCSBRK, Levels, Lines, NoBreakError
 from tests.plugins.opening import opening
 from tests.plugins.serial.conftest import RecordingLink
+from tests.toy import GUARD
 
 DTR, RTS, CTS = termios.TIOCM_DTR, termios.TIOCM_RTS, termios.TIOCM_CTS
 
@@ -124,7 +125,7 @@ def test_make_safe_fails_where_a_line_reads_back_differently(open_at_uart: OpenP
 
 
 def test_make_safe_by_reset_waits_for_the_answer(open_at_uart: OpenPort, uart: Uart, board: BoardProcess) -> None:
-    port = open_at_uart(safe={"reset": True, "expect": "Type help"}, reset={"ms": 1})
+    port = open_at_uart(safe={"reset": True, "expect": "Type help", "timeout": GUARD}, reset={"ms": 1})
 
     def on_release() -> None:
         if uart.done[-1] == "dtr=1 rts=1":

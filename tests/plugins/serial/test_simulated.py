@@ -17,8 +17,10 @@ from labkit.errors import DeviceOfflineError
 from labkit.plugin import commands_of, feeds_of
 from labkit_plugins.serial import SerialOptions, SerialPort, SimulatedSerialPort, labkit_drivers, labkit_panels
 from labkit_plugins.twins.control import Control
-from tests.plugins.serial.conftest import RecordingLink, finish
+from tests.frozen import freeze, thaw
+from tests.plugins.serial.conftest import RecordingLink, read_to
 from tests.plugins.twin_ends import end_program
+from tests.toy import GUARD
 
 # A host of its own: opens the twin in the folder given, tells the board's process, and stays.
 HOST = """
@@ -37,14 +39,13 @@ sys.stdin.read()
 
 
 def board_pid(twin: SimulatedSerialPort) -> int:
-    with Control(twin.control) as board:
+    with Control(twin.control, GUARD) as board:
         return int(board.ask("hello")["pid"])
 
 
 def ask(twin: SimulatedSerialPort, line: bytes, answer: bytes) -> bytes:
     twin.write(line + b"\r")
-    received: bytes = finish(twin.read_until(answer))
-    return received
+    return read_to(twin, answer)
 
 
 def test_plugin_brings_the_driver_with_its_twin_and_panel() -> None:
@@ -91,7 +92,7 @@ def test_reset_goes_to_the_board(twin: SimulatedSerialPort) -> None:
     twin.open()
     ask(twin, b"led 1 on", b"is on\r\n> ")
     twin.reset()
-    assert b"labkit board" in finish(twin.read_until(b"help.\r\n> "))
+    assert b"labkit board" in read_to(twin, b"help.\r\n> ")
     ask(twin, b"led 1", b"is off")
 
 
@@ -102,7 +103,12 @@ def test_break_goes_to_the_board(twin: SimulatedSerialPort) -> None:
 
 def test_make_safe_by_reset(twin: SimulatedSerialPort, link: RecordingLink) -> None:
     options = SerialOptions.model_validate(
-        {"simulate": True, "safe": {"reset": True, "expect": "Type help"}, "parity": "even", "bytesize": 7}
+        {
+            "simulate": True,
+            "safe": {"reset": True, "expect": "Type help", "timeout": GUARD},
+            "parity": "even",
+            "bytesize": 7,
+        }
     )
     port = SimulatedSerialPort(options, link)
     port.open()
@@ -114,7 +120,7 @@ def test_make_safe_by_reset(twin: SimulatedSerialPort, link: RecordingLink) -> N
 
 def test_unplugged_board_is_offline_until_it_is_plugged(twin: SimulatedSerialPort, link: RecordingLink) -> None:
     twin.open()
-    with Control(twin.control) as board:
+    with Control(twin.control, GUARD) as board:
         board.ask("unplug")
         assert "unplugged" in link.wait_lost()
         twin.close()
@@ -144,14 +150,15 @@ def test_board_ends_with_its_killed_host_and_the_next_host_gets_its_own(
         assert host.stdout is not None
         first = int(host.stdout.readline())
         ended = os.pidfd_open(first)
-        os.kill(first, signal.SIGSTOP)  # the worst case: the board is still there when the next host comes
+        freeze(first)  # the worst case: the board is still there when the next host comes
         host.kill()
-        host.wait(10)
+        host.wait(GUARD)
         opening = threading.Thread(target=twin.open)
         opening.start()
-        os.kill(first, signal.SIGCONT)
-        opening.join(15)
-    assert select.select([ended], [], [], 10)[0]
+        thaw(first)
+        opening.join(2 * GUARD)
+        assert not opening.is_alive()
+    assert select.select([ended], [], [], GUARD)[0]
     os.close(ended)
     assert board_pid(twin) != first
     ask(twin, b"temp", b"temp is")

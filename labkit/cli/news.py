@@ -25,8 +25,9 @@ class News:
     def heard(self) -> Iterator[None]:
         """In this block the signals that end the program, and children's ends, arrive here and do nothing else."""
         numbers = (*END_SIGNALS, signal.SIGCHLD)
-        before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+        # the pipe first: what comes between the two would be lost with a handler that does nothing
         descriptor = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        before = {number: signal.signal(number, lambda *_: None) for number in numbers}
         try:
             yield
         finally:

@@ -18,6 +18,7 @@ from collections.abc import Callable
 import serial
 
 from labkit.plugin import DeviceOfflineError
+from labkit_plugins.holders import holders
 from labkit_plugins.in_children import let_go_in_children
 from labkit_plugins.interruption import Operation
 from labkit_plugins.permission import forbidden
@@ -30,6 +31,7 @@ _SETTLE = 0.1  # seconds that bytes may take from the kernel's queue through an 
 _SETTLE_PTY = 0.4  # a pty has no queue that could be asked, and its far end is a program, which may have to wait
 _SETTLE_LIMIT = 0.5
 _PAUSE = 0.005
+_LETTING_GO = 1.0
 _BUSY = (errno.EBUSY, errno.EWOULDBLOCK)
 _FORBIDDEN = (errno.EACCES, errno.EPERM)
 
@@ -177,8 +179,7 @@ def _open(path: str, options: SerialOptions, device: str) -> serial.Serial:
     )
     port.port = path
     try:
-        with framing.termios_errors():
-            port.open()
+        _open_when_let_go(port, path)
     except ValueError as error:  # pyserial's, for a speed that the hardware can't have
         raise ValueError(f"Port {path} of '{device}' does not take its options: {error}.") from error
     except OSError as error:
@@ -186,6 +187,23 @@ def _open(path: str, options: SerialOptions, device: str) -> serial.Serial:
             raise ValueError(f"Port {path} of '{device}' does not take its baudrate or framing.") from error
         raise _offline(error, path, device) from error
     return port
+
+
+def _open_when_let_go(port: serial.Serial, path: str) -> None:
+    """Open it; where it is busy and nobody is to be seen who has it, a few times. Blocks for a second at most.
+
+    Who has it then is just about to be gone: a process of ours that is being started, with copies of all that is open.
+    """
+    ends = time.monotonic() + _LETTING_GO
+    while True:
+        try:
+            with framing.termios_errors():
+                port.open()
+            return
+        except OSError as error:
+            if error.errno not in _BUSY or time.monotonic() > ends or holders(path):
+                raise
+        time.sleep(_LETTING_GO / 4)
 
 
 def _offline(error: OSError, path: str, device: str) -> DeviceOfflineError:

@@ -149,6 +149,35 @@ os.kill(os.getpid(), 9)
 """
 
 
+def test_port_whose_last_owner_is_just_letting_go_of_it_is_waited_for(tty: Path, open_port: OpenPort) -> None:
+    """As a program that is being started has copies of what is open, for a moment, and is not to be seen with them."""
+    held = os.open(tty, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    refusals: list[OSError] = []
+    real = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        try:
+            real(descriptor, operation)
+        except OSError as error:
+            refusals.append(error)
+            os.close(held)
+            raise
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcntl, "flock", flock)
+        assert open_port().health() is None
+    assert len(refusals) == 1
+
+
+def test_port_that_nobody_lets_go_of_is_busy(tty: Path, open_port: OpenPort) -> None:
+    held = os.open(tty, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with pytest.raises(DeviceOfflineError, match="is busy: somebody"):
+        open_port()
+    os.close(held)
+
+
 def test_forked_child_keeps_no_port_whether_its_parent_opens_it_anew_or_dies(
     board: BoardProcess, open_port: OpenPort, link: RecordingLink
 ) -> None:

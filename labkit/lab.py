@@ -136,7 +136,15 @@ class Lab:
         return found
 
     def _connect(self) -> Connected:
-        url = self._keeper.open() if self._keeper is not None else self.settings.redis_url
+        if self._keeper is None:
+            return self._connect_to(self.settings.redis_url)
+        try:
+            return self._connect_to(self._keeper.open())
+        except BaseException:
+            self._keeper.close()  # else its server would live as long as this process, which has no use for it
+            raise
+
+    def _connect_to(self, url: str) -> Connected:
         store = Store(url, self.settings.redis_base, keeper=self._keeper, replicas=self.settings.store_replicas)
         try:
             try_store(store)

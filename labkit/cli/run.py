@@ -99,13 +99,16 @@ class LabRun:
         set_up_logs("run")
         with contextlib.suppress(OSError):  # nobody looks: the lab runs all the same
             show_header(self._console, self._title)
-        _ = self._lab.store
-        with self._news.heard():
-            try:
-                self._start()
-                self._look_after()
-            finally:
-                self._stop()
+        try:
+            _ = self._lab.store
+            with self._news.heard():
+                try:
+                    self._start()
+                    self._look_after()
+                finally:
+                    self._stop()
+        finally:
+            self._lab.close()  # also where Ctrl-C came before it was listened for: others wait for the store's end
 
     def _start(self) -> None:
         for child in (self._loop, self._web):

@@ -152,6 +152,23 @@ def test_demo_that_is_ended_before_it_is_ready_leaves_nothing_behind(place: Plac
         place.wait_until_nothing_is_left()
 
 
+@pytest.mark.parametrize("moment", ["labkit.cli.news.News.heard", "labkit.lab.try_store", "labkit.lab.Store"])
+def test_demo_that_is_interrupted_while_its_store_begins_does_not_keep_who_waits_for_the_stores_end(
+    place: Place, moment: str
+) -> None:
+    code = f"""
+from unittest import mock
+from labkit.cli import demo, main
+demo.SWEEP_SECONDS = 600.0
+with mock.patch("{moment}", side_effect=KeyboardInterrupt):
+    main(["demo", "--port", "0", "--no-browser"])
+"""
+    ended = place.python("-c", code)
+    assert ended.returncode == 1
+    assert "Aborted!" in ended.stderr
+    place.wait_until_nothing_is_left()
+
+
 def test_ctrl_c_at_a_terminal_ends_the_demo_in_order(place: Place) -> None:
     """The terminal sends SIGINT to its whole foreground group; the children are not in it."""
     controller, terminal = pty.openpty()

@@ -6,6 +6,7 @@ here: the host gives each driver a `DeviceLink` and calls its methods on the dev
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +80,11 @@ class CommandSpec:
         return str(self._signature).replace("(self, ", "(").replace("(self)", "()")
 
     def schema(self) -> dict[str, Any]:
-        """JSON Schema of the arguments, for the page, the CLI and documentation."""
+        """JSON Schema of the arguments, for the page, the CLI and documentation. Each caller's own."""
+        return copy.deepcopy(self._schema)
+
+    @cached_property
+    def _schema(self) -> dict[str, Any]:
         return dict(self._model.model_json_schema())
 
     @cached_property

@@ -8,6 +8,8 @@ has another master now, or this one turns out to be a replica, all of them are d
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.util
 import logging
 import re
 import socket
@@ -57,6 +59,12 @@ _WAITS = (2.0, 30.0, MAX_WAIT)
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """Seconds, seconds and number: a long wait finds out within half a minute that the store's machine has gone."""
 _MARGIN = 5.0
+IDLE_SECONDS = 5.0
+_OWN_NAME: dict[str, Any] = {}
+"""redis-py's name and version, for the server's list of clients: else it looks them up anew for each connection, which
+takes it longer than to connect. Older versions of it do so once, and have no such option."""
+if importlib.util.find_spec("redis.driver_info") is not None:
+    _OWN_NAME["driver_info"] = importlib.import_module("redis.driver_info").DriverInfo()
 COPY_SECONDS = 1.0
 """How long replicas have to get what was written, where LABKIT_STORE_REPLICAS has some get it."""
 
@@ -128,6 +136,7 @@ class Store:
             "max_connections": 1_000_000,
             "protocol": 2,
             "encoding_errors": "backslashreplace",  # half a surrogate pair in somebody's text must stop nothing
+            **_OWN_NAME,
             **_keepalive(self.url),
         }
 
@@ -297,6 +306,11 @@ class Store:
         for pool in (self._quick, *self._waiting.values()):
             pool.close()
         self._drop_idle()
+
+    def tidy(self) -> None:
+        """Close the connections that nobody has used for `IDLE_SECONDS`."""
+        for pool in (self._quick, *self._waiting.values()):
+            pool.tidy(IDLE_SECONDS)
 
     def _drop_idle(self) -> None:
         for pool in (self._quick, *self._waiting.values()):

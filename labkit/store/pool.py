@@ -11,6 +11,7 @@ import contextlib
 import inspect
 import os
 import select
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterable
@@ -31,7 +32,7 @@ class Pool:
 
     def __init__(self, client: redis.Redis):
         self._source = client.connection_pool
-        self._free: deque[Any] = deque()
+        self._free: deque[tuple[Any, float]] = deque()  # with the time since when; who has waited longest is first
         self._busy: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def ask(self, packed: bytes) -> Any:
@@ -42,7 +43,7 @@ class Pool:
             connection.send_packed_command((packed,))
             answer = connection.read_response()
         except redis.exceptions.ResponseError:  # that is an answer too
-            self._free.append(connection)
+            self._free.append((connection, time.monotonic()))
             raise
         except BaseException as error:
             connection.disconnect()  # the answer may still come, and must not be the next one's
@@ -51,7 +52,7 @@ class Pool:
             raise
         finally:
             self._busy.discard(connection)
-        self._free.append(connection)
+        self._free.append((connection, time.monotonic()))
         return answer
 
     def take(self) -> Any:
@@ -62,13 +63,13 @@ class Pool:
 
     def give_back(self, connection: Any) -> None:
         self._busy.discard(connection)
-        self._free.append(connection)
+        self._free.append((connection, time.monotonic()))
 
     def _take(self) -> Any:
         process = os.getpid()
         while self._free:
             with contextlib.suppress(IndexError):  # another thread was quicker
-                connection = self._free.pop()
+                connection, _ = self._free.pop()
                 if connection.pid != process:
                     continue  # it is the parent's, whose answers it would steal
                 if not _is_stale(connection):
@@ -81,13 +82,23 @@ class Pool:
     def drop_idle(self) -> None:
         """Close the connections that nobody uses just now: they may lead to a server that hangs."""
         free, self._free = self._free, deque()
-        for connection in list(free):  # another thread may be just taking one of them
+        for connection, _ in list(free):  # another thread may be just taking one of them
             connection.disconnect()
+
+    def tidy(self, seconds: float) -> None:
+        """Close the connections that nobody has used for so long: a rush would leave as many as it needed, for ever."""
+        while self._free:
+            with contextlib.suppress(IndexError):  # another thread has taken it
+                connection, since = self._free.popleft()
+                if since > time.monotonic() - seconds:
+                    self._free.appendleft((connection, since))
+                    return
+                connection.disconnect()
 
     def close(self) -> None:
         """Close the connections; who waits for an answer gets an error. Twice is fine, and the next use opens anew."""
         free, self._free = self._free, deque()
-        for connection in [*free, *self._at_work()]:
+        for connection in [*(one for one, _ in free), *self._at_work()]:
             connection.disconnect()
 
     def _at_work(self) -> list[Any]:

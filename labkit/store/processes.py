@@ -79,11 +79,14 @@ class Processes:
     ) -> BeatNews | None:
         """Beat once. None: this process was silent for too long and counts as gone; it must take a new name.
 
+        Connections of this process that nobody has used for a while are closed with it.
+
         benches: those that it hosts -> the fence of the claim. kept: those that it hosts no more and that are still
         open in it, being closed or because a device of them hangs; no other machine gets them.
         """
         hosted = [f"{bench}={fence}" for bench, fence in benches.items()]
         hosted += [f"{bench}~{fence}" for bench, fence in (kept or {}).items()]
+        self._store.tidy()
         answer = self._store.run("beat", process, "1" if first else "", roles, highest_fence, *hosted)
         if text(answer[0]) == "gone":
             return None

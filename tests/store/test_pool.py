@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from labkit.errors import StoreUnavailableError
+from labkit.store import connection as connection_module
 from labkit.store.connection import Store
 from labkit.store.pool import command, pack
+from labkit.store.processes import Processes
 from labkit.testing.store import StoreServer
 from labkit.threads import LabThread
 from tests.tasks.task_lab import GUARD, wait_until
@@ -130,7 +133,7 @@ def test_forked_child_makes_connections_of_its_own(own: Store) -> None:
     if child == 0:
         try:
             own.run("session_seen", "nobody")
-            mine = [one.pid == os.getpid() for one in own._quick._free]
+            mine = [one.pid == os.getpid() for one, _ in own._quick._free]
             own.close()
             os._exit(0 if mine == [True] else 3)
         finally:
@@ -144,3 +147,26 @@ def test_number_of_connections_is_that_of_the_threads_at_once(own: Store) -> Non
     for _ in range(20):
         own.run("session_seen", "nobody")
     assert len(own._quick._free) == 1
+
+
+def test_connections_that_a_rush_needed_are_closed_by_a_beat_when_nobody_has_used_them_for_a_while(
+    own: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "IDLE_SECONDS", 600.0)
+    rush = [own._quick.take() for _ in range(20)]
+    for one in rush:
+        own._quick.give_back(one)
+    Processes(own).beat("here:1:a", first=True, roles="", highest_fence=0, benches={})
+    assert len(own._quick._free) == 20
+    monkeypatch.setattr(connection_module, "IDLE_SECONDS", 0.0)
+    Processes(own).beat("here:1:a", first=False, roles="", highest_fence=0, benches={})
+    assert len(own._quick._free) == 1  # its own
+    assert [one._sock is None for one in rush].count(False) <= 1
+
+
+def test_connection_that_was_just_used_outlives_those_that_were_not(own: Store) -> None:
+    idle, used = own._quick.take(), own._quick.take()
+    own._quick._free.extend([(idle, time.monotonic() - 1000), (used, time.monotonic())])
+    own._quick.tidy(500)
+    assert [one for one, _ in own._quick._free] == [used]
+    assert (idle._sock is None, used._sock is None) == (True, False)

@@ -77,9 +77,8 @@ class Processes:
         benches: Mapping[str, int],
         kept: Mapping[str, int] | None = None,
     ) -> BeatNews | None:
-        """Beat once. None: this process was silent for too long and counts as gone; it must take a new name.
-
-        Connections of this process that nobody has used for a while are closed with it.
+        """Beat once, and close what connections nobody has used for a while. None: this process was silent for too long
+        and counts as gone; it must take a new name.
 
         benches: those that it hosts -> the fence of the claim. kept: those that it hosts no more and that are still
         open in it, being closed or because a device of them hangs; no other machine gets them.

@@ -12,6 +12,7 @@ import os
 import select
 import struct
 import termios
+import threading
 import time
 from collections.abc import Callable
 
@@ -194,7 +195,7 @@ def _open_when_let_go(port: serial.Serial, path: str) -> None:
 
     Who has it then is just about to be gone: a process of ours that is being started, with copies of all that is open.
     """
-    ends = time.monotonic() + _LETTING_GO
+    ends, pause = time.monotonic() + _LETTING_GO, threading.Event()
     while True:
         try:
             with framing.termios_errors():
@@ -203,7 +204,7 @@ def _open_when_let_go(port: serial.Serial, path: str) -> None:
         except OSError as error:
             if error.errno not in _BUSY or time.monotonic() > ends or holders(path):
                 raise
-        time.sleep(_LETTING_GO / 4)
+        pause.wait(_LETTING_GO / 4)
 
 
 def _offline(error: OSError, path: str, device: str) -> DeviceOfflineError:

@@ -56,6 +56,13 @@ def late_line(purpose: str, at: float, **more: Any) -> Record:
     return dataclasses.replace(record, heard={BENCH: heard}, asked=told, **more)
 
 
+def ended_again(purpose: str = "dispose", **more: Any) -> Record:
+    """Ada's ending is done once more in the middle of Bob's session."""
+    record = with_acts(line(6.2, T4, ADA, 14, purpose), act(6.4, "line done", token=T4))
+    heard = sorted([*good().heard[BENCH], got(6.3, whole(T4))], key=lambda one: one.at)
+    return dataclasses.replace(record, heard={BENCH: heard}, **more)
+
+
 def told_by_status(noted: bool, **more: Any) -> Record:
     """A dispose was answered `Deleting`, then a status says that the session is over; nobody made its board safe."""
     deleting = asked(3.2, "dispose", 200, {"message": "Deleting"}, ADA, noted=noted)
@@ -104,6 +111,9 @@ UNPLUGGED = [Fault(kind="device-unplug", target=BENCH, began=2.5, over=4.0)]
 REFUSED = asked(9.0, "start", 0, "refused")
 
 BAD: Sequence[Case] = (
+    ("came back after another one", judge.no_device_held_by_two, ended_again()),
+    ("came back after another one", judge.no_device_held_by_two, ended_again(forgotten=[2.0])),
+    ("came back after another one", judge.no_device_held_by_two, ended_again("view", forgotten=[6.1])),
     ("before the board was safe", judge.finished_means_safe, released(4.5, 4.4)),
     ("before the board was safe", judge.finished_means_safe, released(8.9, 8.8)),
     ("before the board was safe", judge.finished_means_safe, released(9.5, 7.9)),
@@ -174,6 +184,7 @@ def test_what_looks_like_an_excuse_is_none(text: str, found_by: Callable[[Record
 
 
 EXCUSED: Sequence[Case] = (
+    ("was done again", judge.no_device_held_by_two, ended_again(forgotten=[6.1])),
     ("could not be made safe in time", judge.finished_means_safe, released(9.5, 9.4)),
     ("could not be made safe in time", judge.finished_means_safe, released(9.5, 0.0, out_of_service=RELEASED)),
     (

@@ -31,7 +31,7 @@ def test_ctrl_c_while_signals_begin_to_be_heard_is_heard_or_ends_the_program(
     monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     news, ended = News(), False
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with monkeypatch.context() as patched:
             patched.setattr(signal, moment, just_before(getattr(signal, moment)))

@@ -32,6 +32,7 @@ def test_ctrl_c_while_signals_begin_to_be_heard_is_heard_or_ends_the_program(
 ) -> None:
     news, ended = News(), False
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    descriptor = signal.set_wakeup_fd(-1)
     try:
         with monkeypatch.context() as patched:
             patched.setattr(signal, moment, just_before(getattr(signal, moment)))
@@ -41,7 +42,7 @@ def test_ctrl_c_while_signals_begin_to_be_heard_is_heard_or_ends_the_program(
     except KeyboardInterrupt:
         ended = True
     finally:
-        signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(descriptor)
         signal.signal(signal.SIGINT, before)
     assert ended
 

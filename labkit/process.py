@@ -201,7 +201,7 @@ class LabProcess:
             self._wake.clear()
             if not stopping.is_set():
                 try:
-                    beaten = self._beat(first=False)
+                    beaten = self._beat(first=False, stopping=stopping)
                     if stopping.is_set():  # it may have come to the store after the good-bye
                         self._processes.leave(beaten)
                 except StoreUnavailableError as error:
@@ -212,8 +212,8 @@ class LabProcess:
                     log.exception("beat failed process=%s", self.id)
                     stopping.wait(0.2)
 
-    def _beat(self, *, first: bool) -> str:
-        """Beat once; returns under which name."""
+    def _beat(self, *, first: bool, stopping: threading.Event | None = None) -> str:
+        """Beat once; returns under which name. stopping: set where this process may have said good-bye meanwhile."""
         with self._lock:
             process, hosted, kept = self.id, dict(self._hosted), dict(self._kept)
         before = self._clock.boottime()
@@ -226,7 +226,8 @@ class LabProcess:
             kept=kept,
         )
         if news is None:
-            return self._rename()
+            said_good_bye = stopping is not None and stopping.is_set()
+            return process if said_good_bye else self._rename()
         self._last_beat = before  # not after: what counts is when the store can have seen it at the earliest
         self._offset = news.now - before
         for listener in list(self._news):

@@ -112,6 +112,8 @@ def test_beat_that_comes_to_the_store_after_the_good_bye_says_another(
         beaten = store.command("ZSCORE", store.keys["processes"], name)
         return float(beaten) == 0 and not Processes(store).with_role("host")
 
+    renamed: list[str] = []
+    process.on_gone(lambda: renamed.append(process.id))
     monkeypatch.setattr(Processes, "beat", late)
     process.nudge()
     assert under_way.wait(GUARD)
@@ -122,6 +124,7 @@ def test_beat_that_comes_to_the_store_after_the_good_bye_says_another(
     for thread in beating:
         thread.join(GUARD)
     assert has_left()
+    assert renamed == []
 
 
 @pytest.mark.usefixtures("only_when_nudged")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from labkit.clock import Clock, Deadline
+from labkit.clock import Clock
 from labkit.loop.answers import OVERDUE
 from labkit.plugin import Driver
 from labkit.store.calls import Call
@@ -66,9 +66,9 @@ class Operation:
 
         Again and again, because a driver that is only on its way to where it blocks does not feel the first one.
         """
-        deadline, tried = Deadline(INTERRUPT_SECONDS), False
-        while not self.done.is_set() and not (tried and deadline.over):
-            tried = True
+        for _ in range(max(1, round(INTERRUPT_SECONDS / REPEAT_SECONDS))):  # a machine that stands still takes one
+            if self.done.is_set() or self.stuck:
+                return
             with self._touching:
                 driver = in_hand()
                 if driver is not None and not self.done.is_set():
@@ -76,7 +76,7 @@ class Operation:
                         driver.interrupt()
                     except BaseException:
                         log.exception("driver failed to interrupt device=%s", driver.link.name)
-            self.done.wait(min(REPEAT_SECONDS, deadline.left()))
+            self.done.wait(min(REPEAT_SECONDS, INTERRUPT_SECONDS))
 
     def mark(self, why: str) -> None:
         """Note why it is interrupted: the first reason stays, and what is over is not interrupted any more."""

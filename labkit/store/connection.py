@@ -13,6 +13,7 @@ import importlib.util
 import logging
 import re
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -133,7 +134,6 @@ class Store:
             "retry": Retry(NoBackoff(), 0),
             "socket_timeout": timeout,
             "socket_connect_timeout": ANSWER_SECONDS,
-            "max_connections": 1_000_000,
             "protocol": 2,
             "encoding_errors": "backslashreplace",  # half a surrogate pair in somebody's text must stop nothing
             **_OWN_NAME,
@@ -145,6 +145,8 @@ class Store:
                 client = redis.Redis.from_pool(self._master.pool(**options))
             else:
                 client = redis.Redis.from_url(self.url, **options, **tls_rules(self.url))
+            # it counts all connections that it ever made, since it never sees one come back: `Pool` has them
+            client.connection_pool.max_connections = sys.maxsize
             client.connection_pool.make_connection()  # only then it says what it has against its options
             return client
 

@@ -191,7 +191,7 @@ def _open(path: str, options: SerialOptions, device: str) -> serial.Serial:
 
 
 def _open_when_let_go(port: serial.Serial, path: str) -> None:
-    """Open it; where it is busy and nobody is to be seen who has it, a few times. Blocks for a second at most.
+    """Open it; where it is busy and nobody is to be seen who has it, a few times. Blocks for about a second.
 
     Who has it then is just about to be gone: a process of ours that is being started, with copies of all that is open.
     """

@@ -170,3 +170,15 @@ def test_connection_that_was_just_used_outlives_those_that_were_not(own: Store) 
     own._quick.tidy(500)
     assert [one for one, _ in own._quick._free] == [used]
     assert (idle._sock is None, used._sock is None) == (True, False)
+
+
+def test_connections_that_were_closed_do_not_count(server: StoreServer) -> None:
+    """redis-py counts all that it made, and would refuse the next one for ever."""
+    store = Store(f"{server.url}?max_connections=3", "pool")
+    try:
+        for _ in range(10):
+            assert store.run("session_seen", "nobody") == 0
+            store._quick.tidy(0.0)
+        assert len(store._quick._free) == 0
+    finally:
+        store.close()

@@ -13,9 +13,9 @@ import labkit
 from labkit.cli import main
 from labkit.commands.weblab import SHARED
 from labkit.settings import SETTINGS
+from labkit.testing.board import BoardProcess
 from tests.docs.markdown import Block, blocks_of, rows_of, write_files
 from tests.docs.running_lab import RunningLab, running
-from tests.flows.harness import Board
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "moving-from-weblablib.md"
 PORT = "/dev/ttyUSB0"
@@ -80,13 +80,13 @@ def test_every_difference_is_told() -> None:
 
 
 @pytest.fixture
-def board(tmp_path: Path) -> Iterator[Board]:
-    with Board.start(tmp_path / "tty") as started:
+def board(tmp_path: Path) -> Iterator[BoardProcess]:
+    with BoardProcess.start(tmp_path / "tty") as started:
         yield started
 
 
 @pytest.fixture
-def blocks(board: Board) -> list[Block]:
+def blocks(board: BoardProcess) -> list[Block]:
     """The page's blocks, for a reader whose board is not at /dev/ttyUSB0."""
     return [
         Block(language=block.language, file=block.file, text=block.text.replace(PORT, str(board.path)))
@@ -94,7 +94,7 @@ def blocks(board: Board) -> list[Block]:
     ]
 
 
-def use(lab: RunningLab, board: Board) -> None:
+def use(lab: RunningLab, board: BoardProcess) -> None:
     """A session from its start to its end, in which the lamp is switched."""
     session_id, browser = lab.start()
     board.wait_received(b"led 1 on\r")
@@ -112,7 +112,9 @@ def told(answer: Any) -> Any:
     return answer.get_json()
 
 
-def test_old_lab_works_when_only_its_import_is_another_one(blocks: list[Block], board: Board, tmp_path: Path) -> None:
+def test_old_lab_works_when_only_its_import_is_another_one(
+    blocks: list[Block], board: BoardProcess, tmp_path: Path
+) -> None:
     (old,) = (block.text for block in blocks if "from weblablib import" in block.text)
     (line,) = (block.text for block in blocks if block.text.startswith("from labkit import"))
     changed = [line.strip() if "weblablib" in text else text for text in old.splitlines()]
@@ -124,7 +126,7 @@ def test_old_lab_works_when_only_its_import_is_another_one(blocks: list[Block], 
         lab.module.board.close()
 
 
-def test_lab_that_declares_its_board_does_the_same(blocks: list[Block], board: Board, tmp_path: Path) -> None:
+def test_lab_that_declares_its_board_does_the_same(blocks: list[Block], board: BoardProcess, tmp_path: Path) -> None:
     folder = tmp_path / "mylab"
     write_files(blocks, folder)
     assert {path.name for path in folder.rglob("*") if path.is_file()} == {"lab.py", "bench-1.toml"}

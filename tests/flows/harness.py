@@ -24,7 +24,6 @@ from labkit.testing.store import StoreServer
 from tests import prepared
 from tests.flows.people import Rlms, eventually
 from tests.prepared import ROOT, Prepared
-from tests.toy import GUARD
 
 LAYOUTS = ("services", "threads")
 APP = "tests.flows.lab_app:app"
@@ -33,16 +32,6 @@ ROOMY = {"WEBLAB_TIMEOUT": 600, "LABKIT_CALL_TIMEOUT": 30, "LABKIT_RELEASE_TIMEO
 """Settings by which nothing is over because the machine is busy; a test that waits for such an end has its own."""
 ROOMY_ANSWER = 20.0
 """Seconds that a board has to answer what makes it safe: it is a process, which waits for its turn as others do."""
-
-
-class Board(BoardProcess):
-    """A simulated board that a busy machine may keep waiting."""
-
-    def wait_received(self, expected: bytes, timeout: float = GUARD) -> bytes:
-        return super().wait_received(expected, timeout)
-
-    def control(self, request: str, timeout: float = GUARD) -> dict[str, Any]:
-        return super().control(request, timeout)
 
 
 class FlowLab:
@@ -57,7 +46,7 @@ class FlowLab:
         self.store_server = store
         self.port = port
         self.settings = {"WEBLAB_REDIS_URL": store.url, "WEBLAB_TIMEOUT": 60, **(settings or {})}
-        self.boards: list[Board] = []
+        self.boards: list[BoardProcess] = []
         self.processes: list[Prepared] = []
         (folder / "devices").mkdir()
         for number in range(1, benches + 1):
@@ -65,7 +54,7 @@ class FlowLab:
 
     def _make_bench(self, name: str, safe_seconds: float) -> None:
         path = self.folder / f"tty-{name}"
-        board = Board.start(path, record=self.folder / f"record-{name}", control=self.folder / f"control-{name}")
+        board = BoardProcess.start(path, record=self.folder / f"record-{name}", control=self.folder / f"control-{name}")
         self.boards.append(board)
         declaration = (
             f'[console]\ndriver = "serial"\nport = "{path}"\n'

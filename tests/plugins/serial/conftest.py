@@ -35,16 +35,6 @@ class RecordingLink(Remembering):
         return self.data
 
 
-class PatientBoard(BoardProcess):
-    """A board that a busy machine may keep from answering for a while."""
-
-    def control(self, request: str, timeout: float = GUARD) -> dict[str, Any]:
-        return super().control(request, timeout)
-
-    def wait_received(self, expected: bytes, timeout: float = GUARD) -> bytes:
-        return super().wait_received(expected, timeout)
-
-
 @pytest.fixture
 def link(tmp_path: Path) -> RecordingLink:
     folder = tmp_path / "link"
@@ -54,7 +44,7 @@ def link(tmp_path: Path) -> RecordingLink:
 
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[BoardProcess]:
-    with PatientBoard.start(tmp_path / "board") as running:
+    with BoardProcess.start(tmp_path / "board") as running:
         yield running
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from labkit.testing.board import BoardProcess
 from labkit.testing.driver_contract import DriverContract, Subject, subject_of
 from labkit_plugins.serial import SerialPort
 from tests.contract.patience import patient_contract as patient_contract
-from tests.plugins.serial.conftest import PatientBoard
 from tests.plugins.twin_ends import end_program
 from tests.toy import GUARD
 
@@ -43,7 +43,7 @@ class TestPty(DriverContract):
     def under_test(cls) -> Iterator[Subject]:
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lk-")))
-            board = stack.enter_context(PatientBoard.start(folder / "tty"))
+            board = stack.enter_context(BoardProcess.start(folder / "tty"))
             safe = {"send": "\u0003halt\r", "expect": "all leds are off", "timeout": GUARD}
             options = {"port": str(board.path), "safe": safe}
             subject = stack.enter_context(
